@@ -1,0 +1,352 @@
+//! What can go wrong with a call: the 16 codes of the Connect protocol, and whether the request may have run.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use axum::http::StatusCode;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+
+/// What a method of a service answers when it has no error type of its own.
+pub type RpcResult<T> = Result<T, RpcError>;
+
+/// Why a call failed, by the names and HTTP statuses of the Connect protocol
+/// ("Error Codes", <https://connectrpc.com/docs/protocol#error-codes>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The caller gave up.
+    Canceled,
+    /// Nothing more is known.
+    Unknown,
+    /// The arguments are wrong, whatever the state of the server.
+    InvalidArgument,
+    /// The deadline passed before there was an answer.
+    DeadlineExceeded,
+    /// The thing asked for does not exist.
+    NotFound,
+    /// The thing to be created exists.
+    AlreadyExists,
+    /// The caller is known and may not do this.
+    PermissionDenied,
+    /// A limit with a name was reached.
+    ResourceExhausted,
+    /// The state of the server does not allow it.
+    FailedPrecondition,
+    /// A conflict with another call; trying again from the start may work.
+    Aborted,
+    /// Past the end of what exists.
+    OutOfRange,
+    /// No such method.
+    Unimplemented,
+    /// An invariant of the server is broken.
+    Internal,
+    /// The server cannot be reached or does not serve now.
+    Unavailable,
+    /// Data is lost or damaged.
+    DataLoss,
+    /// The caller is not known.
+    Unauthenticated,
+}
+
+impl Code {
+    /// The name on the wire, such as `invalid_argument`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Canceled => "canceled",
+            Self::Unknown => "unknown",
+            Self::InvalidArgument => "invalid_argument",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::PermissionDenied => "permission_denied",
+            Self::ResourceExhausted => "resource_exhausted",
+            Self::FailedPrecondition => "failed_precondition",
+            Self::Aborted => "aborted",
+            Self::OutOfRange => "out_of_range",
+            Self::Unimplemented => "unimplemented",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+            Self::DataLoss => "data_loss",
+            Self::Unauthenticated => "unauthenticated",
+        }
+    }
+
+    /// The HTTP status that goes with the code.
+    pub fn http_status(self) -> StatusCode {
+        let status = match self {
+            Self::Canceled => 499,
+            Self::InvalidArgument | Self::FailedPrecondition | Self::OutOfRange => 400,
+            Self::Unauthenticated => 401,
+            Self::PermissionDenied => 403,
+            Self::NotFound => 404,
+            Self::AlreadyExists | Self::Aborted => 409,
+            Self::ResourceExhausted => 429,
+            Self::Unknown | Self::Internal | Self::DataLoss => 500,
+            Self::Unimplemented => 501,
+            Self::Unavailable => 503,
+            Self::DeadlineExceeded => 504,
+        };
+        StatusCode::from_u16(status).expect("the table holds valid statuses")
+    }
+
+    /// The code a bare HTTP status stands for, when something that is no Traitwire server answered.
+    pub(crate) fn of_http_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            400 => Self::Internal,
+            401 => Self::Unauthenticated,
+            403 => Self::PermissionDenied,
+            404 => Self::Unimplemented,
+            429 | 502 | 503 | 504 => Self::Unavailable,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a request that failed may have taken effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Executed {
+    /// It did not and never will.
+    No,
+    /// It may have, or still may.
+    Unknown,
+}
+
+/// A call that failed. On the wire: `{"code": "...", "message": "...", "details": [...]}`, where the first detail of
+/// a method that is not read-only is `{"executed": "no" | "unknown"}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RpcError {
+    // Boxed: results are moved through every layer of a call, and nearly all of them are good.
+    inner: Box<Inner>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Inner {
+    code: Code,
+    message: String,
+    executed: Option<Executed>,
+    details: Vec<Value>,
+}
+
+/// The first key of the detail that carries a method's own error.
+const TYPED_ERROR: &str = "error";
+
+impl RpcError {
+    /// An error of a method that may have taken effect before it failed; [`Code::InvalidArgument`],
+    /// [`Code::Unimplemented`] and [`Code::Unauthenticated`] are taken to be decided before anything is done.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let executed = match code {
+            Code::InvalidArgument | Code::Unimplemented | Code::Unauthenticated => Executed::No,
+            _ => Executed::Unknown,
+        };
+        Self {
+            inner: Box::new(Inner {
+                code,
+                message: message.into(),
+                executed: Some(executed),
+                details: Vec::new(),
+            }),
+        }
+    }
+
+    /// The arguments are wrong.
+    pub fn invalid_argument(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, message)
+    }
+
+    /// No such method.
+    pub fn unimplemented(message: impl Into<String>) -> Self {
+        Self::new(Code::Unimplemented, message)
+    }
+
+    /// The server cannot be reached or does not serve now.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, message)
+    }
+
+    /// A limit was reached; refused before anything was done.
+    pub fn resource_exhausted(message: impl Into<String>) -> Self {
+        Self::new(Code::ResourceExhausted, message).not_executed()
+    }
+
+    /// The deadline passed.
+    pub fn deadline_exceeded(message: impl Into<String>) -> Self {
+        Self::new(Code::DeadlineExceeded, message)
+    }
+
+    /// An invariant is broken.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+
+    /// Promises that the request did not take effect and never will.
+    #[must_use]
+    pub fn not_executed(self) -> Self {
+        self.with_executed(Some(Executed::No))
+    }
+
+    /// Adds a JSON value to the details.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Value) -> Self {
+        self.inner.details.push(detail);
+        self
+    }
+
+    /// Sets what is said about execution; `None` where the question has no meaning (read-only methods).
+    #[must_use]
+    pub(crate) fn with_executed(mut self, executed: Option<Executed>) -> Self {
+        self.inner.executed = executed;
+        self
+    }
+
+    /// Wraps a method's own error, so that it travels like any other.
+    pub(crate) fn of_typed(error: Value) -> Self {
+        Self::new(Code::FailedPrecondition, "the method answered with an error of its own")
+            .with_detail(json!({ TYPED_ERROR: error }))
+    }
+
+    /// The method's own error, where this is one.
+    pub(crate) fn typed(&self) -> Option<&Value> {
+        self.inner.details.iter().find_map(|detail| detail.get(TYPED_ERROR))
+    }
+
+    /// What went wrong, for a program.
+    pub fn code(&self) -> Code {
+        self.inner.code
+    }
+
+    /// What went wrong, for a person.
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// Whether the request may have taken effect; a read-only request never does.
+    pub fn executed(&self) -> Executed {
+        self.inner.executed.unwrap_or(Executed::No)
+    }
+
+    /// What was said about execution, if anything was.
+    pub(crate) fn said_executed(&self) -> Option<Executed> {
+        self.inner.executed
+    }
+
+    /// Further values, without the one about execution.
+    pub fn details(&self) -> &[Value] {
+        &self.inner.details
+    }
+}
+
+impl fmt::Display for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.inner.code, self.inner.message)
+    }
+}
+
+impl std::error::Error for RpcError {}
+
+/// The error as it stands in JSON.
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    code: Code,
+    #[serde(default)]
+    message: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    details: Vec<Cow<'a, Value>>,
+}
+
+impl Serialize for RpcError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let executed = self.inner.executed.map(|executed| Cow::Owned(json!({ "executed": executed })));
+        let details = executed.into_iter().chain(self.inner.details.iter().map(Cow::Borrowed)).collect();
+        Wire { code: self.inner.code, message: Cow::Borrowed(&self.inner.message), details }
+            .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RpcError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = Wire::deserialize(deserializer)?;
+        let mut details: Vec<Value> = wire.details.into_iter().map(Cow::into_owned).collect();
+        let executed = details
+            .first()
+            .and_then(|first| first.get("executed"))
+            .and_then(|executed| Executed::deserialize(executed).ok());
+        if executed.is_some() {
+            details.remove(0);
+        }
+        // Who says nothing promises nothing.
+        let executed = Some(executed.unwrap_or(Executed::Unknown));
+        Ok(Self {
+            inner: Box::new(Inner { code: wire.code, message: wire.message.into_owned(), executed, details }),
+        })
+    }
+}
+
+impl JsonSchema for RpcError {
+    fn schema_name() -> Cow<'static, str> {
+        "RpcError".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "Why a call failed, in the JSON of the Connect protocol.",
+            "properties": {
+                "code": generator.subschema_for::<Code>(),
+                "message": { "type": "string", "description": "What went wrong, for a person." },
+                "details": {
+                    "type": "array",
+                    "description": "Of a method that may change state, first whether it was executed; then anything.",
+                    "items": true
+                }
+            },
+            "required": ["code", "message"]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_wire_form_is_connects_and_comes_back_equal() {
+        let error = RpcError::unavailable("no leader").with_detail(json!({"hint": 2}));
+        let text = serde_json::to_string(&error).unwrap();
+        assert_eq!(
+            text,
+            r#"{"code":"unavailable","message":"no leader","details":[{"executed":"unknown"},{"hint":2}]}"#
+        );
+        assert_eq!(serde_json::from_str::<RpcError>(&text).unwrap(), error);
+    }
+
+    #[test]
+    fn a_read_only_error_says_nothing_of_execution() {
+        let error = RpcError::internal("broken").with_executed(None);
+        assert_eq!(serde_json::to_string(&error).unwrap(), r#"{"code":"internal","message":"broken"}"#);
+        assert_eq!(error.executed(), Executed::No);
+    }
+
+    #[test]
+    fn a_foreign_error_without_details_promises_nothing_it_did_not_say() {
+        let error: RpcError = serde_json::from_str(r#"{"code":"aborted"}"#).unwrap();
+        assert_eq!((error.code(), error.message()), (Code::Aborted, ""));
+        assert_eq!(error.executed(), Executed::Unknown);
+    }
+
+    #[test]
+    fn codes_have_one_spelling() {
+        for code in [Code::Canceled, Code::InvalidArgument, Code::DataLoss, Code::Unauthenticated] {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! JSON-RPC 2.0 (<https://www.jsonrpc.org/specification>): the shapes of requests and replies, for server and client.
+
+use std::borrow::Cow;
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::error::{Code, RpcError};
+
+/// The text is no JSON.
+pub(crate) const PARSE_ERROR: i32 = -32700;
+/// The JSON is no request.
+pub(crate) const INVALID_REQUEST: i32 = -32600;
+/// No such method.
+pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
+/// The arguments are wrong.
+pub(crate) const INVALID_PARAMS: i32 = -32602;
+/// An invariant of the server is broken.
+pub(crate) const INTERNAL_ERROR: i32 = -32603;
+/// Any other error; `data` holds the Connect error object.
+pub(crate) const SERVER_ERROR: i32 = -32000;
+
+/// A request, or a notification when `id` is missing. `timeout_ms` and `traceparent` are extensions: what differs
+/// between the calls of one batch and would otherwise be a header.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Request<'a> {
+    #[serde(borrow)]
+    pub(crate) jsonrpc: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) method: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) params: Option<&'a RawValue>,
+    // A null id is an id: only a missing one makes a notification.
+    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout_ms: Option<u64>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traceparent: Option<Cow<'a, str>>,
+}
+
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// A reply as the client reads it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reply<'a> {
+    #[serde(default)]
+    pub(crate) id: Option<u64>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(crate) result: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(crate) error: Option<ErrorObject>,
+}
+
+/// The error of a reply.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ErrorObject {
+    pub(crate) code: i32,
+    pub(crate) message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<RpcError>,
+}
+
+impl ErrorObject {
+    /// How an error of a call stands in JSON-RPC.
+    pub(crate) fn of(error: RpcError) -> Self {
+        let code = match error.code() {
+            Code::InvalidArgument => INVALID_PARAMS,
+            Code::Unimplemented => METHOD_NOT_FOUND,
+            Code::Internal => INTERNAL_ERROR,
+            _ => SERVER_ERROR,
+        };
+        Self { code, message: error.message().to_owned(), data: Some(error) }
+    }
+
+    /// The error of a call, also where something that is no Traitwire server answered.
+    pub(crate) fn into_rpc_error(self) -> RpcError {
+        self.data.unwrap_or_else(|| {
+            let code = match self.code {
+                INVALID_PARAMS | INVALID_REQUEST | PARSE_ERROR => Code::InvalidArgument,
+                METHOD_NOT_FOUND => Code::Unimplemented,
+                INTERNAL_ERROR => Code::Internal,
+                _ => Code::Unknown,
+            };
+            RpcError::new(code, self.message)
+        })
+    }
+}
+
+/// Appends the reply to a call that succeeded.
+pub(crate) fn write_result(out: &mut Vec<u8>, id: &str, result: &[u8]) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id.as_bytes());
+    out.extend_from_slice(b",\"result\":");
+    out.extend_from_slice(result);
+    out.push(b'}');
+}
+
+/// Appends the reply to a call that failed.
+pub(crate) fn write_error(out: &mut Vec<u8>, id: &str, error: &ErrorObject) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id.as_bytes());
+    out.extend_from_slice(b",\"error\":");
+    serde_json::to_writer(&mut *out, error).expect("an error object has string keys and a Vec takes all");
+    out.push(b'}');
+}
+
+/// Cuts a JSON array that arrives in pieces into its elements; of a text that is one object, that object.
+///
+/// It looks at strings and brackets alone: what it hands out is checked by whoever parses it.
+#[derive(Debug, Default)]
+pub(crate) struct Splitter {
+    buffer: BytesMut,
+    scanned: usize,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Splitter {
+    /// Takes the next piece.
+    pub(crate) fn push(&mut self, piece: Bytes) {
+        if self.buffer.is_empty() {
+            // A piece that came alone is kept as it is, without a copy, where nobody else holds it.
+            self.buffer = BytesMut::from(piece);
+        } else {
+            self.buffer.extend_from_slice(&piece);
+        }
+    }
+
+    /// The bytes held back for elements that are not complete.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The next complete element that is an object; elements of other kinds are passed over.
+    pub(crate) fn next_object(&mut self) -> Option<Bytes> {
+        while let Some(&byte) = self.buffer.get(self.scanned) {
+            self.scanned += 1;
+            if self.in_string {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' => {
+                    if self.depth == 0 {
+                        self.buffer.advance(self.scanned - 1);
+                        self.scanned = 1;
+                    }
+                    self.depth += 1;
+                }
+                b'}' if self.depth > 0 => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        let object = self.buffer.split_to(self.scanned).freeze();
+                        self.scanned = 0;
+                        return Some(object);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However the network cuts a batch, its objects come out whole and in order.
+        #[test]
+        fn pieces_of_any_size_give_the_same_elements(
+            texts in proptest::collection::vec("[ -~\\\\\"{}\\[\\]é]{0,12}", 0..6),
+            size in 1_usize..9,
+        ) {
+            let objects: Vec<_> = texts.iter().map(|text| serde_json::json!({"a": text, "b": [{"c": 1}]})).collect();
+            let body = serde_json::to_vec_pretty(&objects).unwrap();
+            let mut splitter = Splitter::default();
+            let mut found: Vec<serde_json::Value> = Vec::new();
+            for piece in body.chunks(size) {
+                splitter.push(Bytes::copy_from_slice(piece));
+                while let Some(object) = splitter.next_object() {
+                    found.push(serde_json::from_slice(&object).unwrap());
+                }
+            }
+            prop_assert_eq!(found, objects);
+        }
+    }
+
+    #[test]
+    fn a_null_id_is_an_id_and_a_missing_one_is_a_notification() {
+        let request: Request<'_> =
+            serde_json::from_str(r#"{"jsonrpc":"2.0","method":"m","id":null}"#).unwrap();
+        assert_eq!(request.id.unwrap().get(), "null");
+        let request: Request<'_> = serde_json::from_str(r#"{"jsonrpc":"2.0","method":"m"}"#).unwrap();
+        assert!(request.id.is_none());
+    }
+}

@@ -1,0 +1,261 @@
+//! The base layer: [`Server`], which answers calls by name, and [`RpcClient`], which makes them. Hand-written code
+//! uses these directly; generated code stands on them.
+
+mod builder;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
+
+use crate::call::{Call, CallContext};
+use crate::error::{Executed, RpcError, RpcResult};
+use crate::layer::{Endpoint, Layer, Next};
+use crate::retry::{Retry, RetryBudget};
+use crate::transport::Transport;
+
+pub use builder::RpcClientBuilder;
+
+/// Answers calls by name. The generated `<Trait>Server` implements it; a hand-written one needs `dispatch` alone.
+#[async_trait]
+pub trait Server: Send + Sync {
+    /// Calls the method `name` with JSON arguments and gives the JSON of its reply; of a generated server, the error
+    /// object where the call failed.
+    async fn dispatch(&self, name: &str, args: String) -> String;
+
+    /// The same, with a status: what HTTP and JSON-RPC serve. A hand-written server's reply counts as a success, and
+    /// must be JSON.
+    async fn try_dispatch(&self, name: &str, args: Bytes) -> RpcResult<Bytes> {
+        let args = String::from_utf8(args.into())
+            .map_err(|error| RpcError::invalid_argument(format!("the arguments are no UTF-8: {error}")))?;
+        let reply = self.dispatch(name, args).await;
+        match serde_json::from_str::<&serde_json::value::RawValue>(&reply) {
+            Ok(_) => Ok(Bytes::from(reply)),
+            Err(error) => {
+                Err(RpcError::internal(format!("the server's reply to `{name}` is no JSON: {error}")))
+            }
+        }
+    }
+
+    /// What is known of the method with this wire name or alias; a hand-written server knows nothing.
+    fn method(&self, _name: &str) -> Option<&'static MethodDescriptor> {
+        None
+    }
+
+    /// The annotated services that this server serves.
+    fn services(&self) -> Vec<&'static ServiceDescriptor> {
+        Vec::new()
+    }
+}
+
+#[async_trait]
+impl<S: Server + ?Sized> Server for Arc<S> {
+    async fn dispatch(&self, name: &str, args: String) -> String {
+        (**self).dispatch(name, args).await
+    }
+
+    async fn try_dispatch(&self, name: &str, args: Bytes) -> RpcResult<Bytes> {
+        (**self).try_dispatch(name, args).await
+    }
+
+    fn method(&self, name: &str) -> Option<&'static MethodDescriptor> {
+        (**self).method(name)
+    }
+
+    fn services(&self) -> Vec<&'static ServiceDescriptor> {
+        (**self).services()
+    }
+}
+
+/// Calls methods of a server. Cheap to clone; clones share connections, and calls made at the same time share
+/// exchanges.
+#[derive(Clone)]
+pub struct RpcClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client_id: usize,
+    base: Call,
+    timeout: Duration,
+    retry: Retry,
+    budget: RetryBudget,
+    layers: Vec<Arc<dyn Layer>>,
+    endpoint: TransportEndpoint,
+}
+
+struct TransportEndpoint(Arc<dyn Transport>);
+
+#[async_trait]
+impl Endpoint for TransportEndpoint {
+    async fn finish(&self, call: Call) -> RpcResult<Bytes> {
+        self.0.send(call).await
+    }
+}
+
+impl RpcClient {
+    /// A client of the server at `proxy_url`, such as `http://127.0.0.1:7101`. A URL that is none shows at the first
+    /// call.
+    pub fn new(proxy_url: String, client_id: usize) -> Self {
+        Self::builder(proxy_url).client_id(client_id).build()
+    }
+
+    /// A client with settings of its own.
+    pub fn builder(url: impl Into<String>) -> RpcClientBuilder {
+        RpcClientBuilder::new(url.into())
+    }
+
+    /// A client of a server in this process; messages still pass through JSON.
+    pub fn in_process(server: impl Server + 'static) -> Self {
+        Self::builder("").transport(Arc::new(crate::transport::InProcess::new(Arc::new(server)))).build()
+    }
+
+    /// The id this client sends with every call.
+    pub fn client_id(&self) -> usize {
+        self.shared.client_id
+    }
+
+    /// Calls a method once; nothing on any failure. [`RpcClient::try_call`] says which.
+    pub async fn call<A: Serialize, R: DeserializeOwned>(&self, method: &str, args: &A) -> Option<R> {
+        self.try_call(method, args).await.ok()
+    }
+
+    /// Calls a method once, by name; the error says whether the request may have been executed. Nothing is known of
+    /// the method here, so nothing is repeated.
+    pub async fn try_call<A, R>(&self, method: &str, args: &A) -> RpcResult<R>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        decode_reply(&self.send(self.new_call(Cow::Owned(method.to_owned()), None, args)?).await?)
+    }
+
+    /// Calls a method that is known, as generated code does: with its deadline, and repeated where it may be.
+    pub async fn invoke<A, R>(&self, method: &'static MethodDescriptor, args: &A) -> RpcResult<R>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        decode_reply(&self.invoke_raw(self.new_call(Cow::Borrowed(method.name), Some(method), args)?).await?)
+    }
+
+    /// The same, for a method with an error type of its own.
+    pub async fn invoke_typed<A, R, E>(&self, method: &'static MethodDescriptor, args: &A) -> Result<R, E>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+        E: From<RpcError> + DeserializeOwned,
+    {
+        self.invoke(method, args).await.map_err(|error: RpcError| match error.typed().map(E::deserialize) {
+            Some(Ok(typed)) => typed,
+            Some(Err(_)) | None => E::from(error),
+        })
+    }
+
+    fn new_call<A: Serialize + ?Sized>(
+        &self,
+        method: Cow<'static, str>,
+        descriptor: Option<&'static MethodDescriptor>,
+        args: &A,
+    ) -> RpcResult<Call> {
+        let arguments = serde_json::to_vec(args)
+            .map_err(|error| RpcError::invalid_argument(format!("the arguments are no JSON: {error}")))?;
+        let timeout = descriptor
+            .and_then(|method| method.timeout_ms)
+            .map_or(self.shared.timeout, Duration::from_millis);
+        let mut call = Call {
+            method,
+            descriptor,
+            arguments: Bytes::from(arguments),
+            deadline: Some(Instant::now() + timeout),
+            headers: Arc::clone(&self.shared.base.headers),
+        };
+        CallContext::inherit(&mut call);
+        Ok(call)
+    }
+
+    async fn invoke_raw(&self, call: Call) -> RpcResult<Bytes> {
+        let Some(method) = call.descriptor else { return self.send(call).await };
+        let attempts = self.shared.retry.attempts(method);
+        let mut attempt = 1;
+        loop {
+            let result = match method.hedge_ms {
+                Some(hedge_ms) if method.is_read_only() => self.hedged(&call, hedge_ms).await,
+                _ => self.send(call.clone()).await,
+            };
+            let error = match result {
+                Ok(reply) => {
+                    self.shared.budget.succeeded();
+                    return Ok(reply);
+                }
+                Err(error) => error,
+            };
+            if attempt >= attempts || !Retry::is_worth(&error) || !self.shared.budget.take() {
+                return Err(error);
+            }
+            let pause = self.shared.retry.pause(attempt);
+            if call.time_left().is_some_and(|left| left <= pause) {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// Sends a second copy when the first has no reply after `hedge_ms`; the first good reply counts.
+    async fn hedged(&self, call: &Call, hedge_ms: u64) -> RpcResult<Bytes> {
+        let first = self.send(call.clone());
+        tokio::pin!(first);
+        if let Ok(result) = tokio::time::timeout(Duration::from_millis(hedge_ms), &mut first).await {
+            return result;
+        }
+        if !self.shared.budget.take() {
+            return first.await;
+        }
+        let second = self.send(call.clone());
+        tokio::pin!(second);
+        tokio::select! {
+            result = &mut first => if result.is_ok() { result } else { second.await },
+            result = &mut second => if result.is_ok() { result } else { first.await },
+        }
+    }
+
+    /// Sends a call once, through the layers, and keeps its deadline.
+    async fn send(&self, call: Call) -> RpcResult<Bytes> {
+        let deadline = call.deadline;
+        let read_only = call.is_read_only();
+        let sent = async {
+            if self.shared.layers.is_empty() {
+                self.shared.endpoint.0.send(call).await
+            } else {
+                Next::new(&self.shared.layers, &self.shared.endpoint).run(call).await
+            }
+        };
+        let result = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), sent)
+                .await
+                .unwrap_or_else(|_| Err(RpcError::deadline_exceeded("no reply within the deadline"))),
+            None => sent.await,
+        };
+        result.map_err(|error| if read_only { error.with_executed(None) } else { error })
+    }
+}
+
+impl std::fmt::Debug for RpcClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RpcClient").field("client_id", &self.shared.client_id).finish_non_exhaustive()
+    }
+}
+
+fn decode_reply<R: DeserializeOwned>(reply: &[u8]) -> RpcResult<R> {
+    serde_json::from_slice(reply).map_err(|error| {
+        // The server did answer: it has executed the request, and only its words are not understood.
+        RpcError::internal(format!("the reply is not of the expected type: {error}"))
+            .with_executed(Some(Executed::Unknown))
+    })
+}

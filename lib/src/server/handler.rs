@@ -1,0 +1,123 @@
+//! Runs one call on a server: layers around it, its deadline kept, a panic caught, and to its end where it may change
+//! state.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use traitwire_schema::MethodDescriptor;
+
+use crate::call::{Call, CallContext};
+use crate::error::{Executed, RpcError, RpcResult};
+use crate::layer::{Endpoint, Layer, Next};
+use crate::rpc::Server;
+
+/// A server with the layers around it.
+pub(crate) struct Handler {
+    server: Arc<dyn Server>,
+    layers: Arc<[Arc<dyn Layer>]>,
+}
+
+struct ServerEndpoint(Arc<dyn Server>);
+
+#[async_trait]
+impl Endpoint for ServerEndpoint {
+    async fn finish(&self, call: Call) -> RpcResult<Bytes> {
+        self.0.try_dispatch(&call.method, call.arguments).await
+    }
+}
+
+type Running = Pin<Box<dyn Future<Output = RpcResult<Bytes>> + Send>>;
+
+impl Handler {
+    pub(crate) fn new(server: Arc<dyn Server>, layers: Vec<Arc<dyn Layer>>) -> Self {
+        Self { server, layers: layers.into() }
+    }
+
+    pub(crate) fn method(&self, name: &str) -> Option<&'static MethodDescriptor> {
+        self.server.method(name)
+    }
+
+    /// Runs `call`; `guard` is dropped when the handler has ended, which may be after the caller has left.
+    ///
+    /// The first step runs on the caller's task: most handlers end in it, and a task of their own would cost them more
+    /// than they do. A handler that waits then goes on by itself, unless its method changes nothing.
+    pub(crate) async fn run<G: Send + 'static>(&self, call: Call, guard: G) -> RpcResult<Bytes> {
+        let descriptor = call.descriptor;
+        let deadline = call.deadline;
+        let detach = descriptor.is_none_or(|method| method.detach);
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let error = RpcError::deadline_exceeded("the deadline passed before the call began");
+            return Err(about(descriptor, error.not_executed()));
+        }
+        let mut running = self.start(call, guard);
+        let first = poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await;
+        let result = match first {
+            Poll::Ready(result) => result,
+            Poll::Pending if detach => {
+                let task = tokio::spawn(running);
+                until(deadline, async {
+                    task.await.unwrap_or_else(|_| Err(RpcError::unavailable("the server is shutting down")))
+                })
+                .await
+            }
+            Poll::Pending => until(deadline, running).await,
+        };
+        result.map_err(|error| about(descriptor, error))
+    }
+
+    fn start<G: Send + 'static>(&self, call: Call, guard: G) -> Running {
+        let context = CallContext { deadline: call.deadline, headers: Arc::clone(&call.headers) };
+        let server = Arc::clone(&self.server);
+        let layers = Arc::clone(&self.layers);
+        let handler = async move {
+            let result = if layers.is_empty() {
+                AssertUnwindSafe(server.try_dispatch(&call.method, call.arguments)).catch_unwind().await
+            } else {
+                let endpoint = ServerEndpoint(server);
+                AssertUnwindSafe(Next::new(&layers, &endpoint).run(call)).catch_unwind().await
+            };
+            drop(guard);
+            result.unwrap_or_else(|panic| {
+                Err(RpcError::internal(format!("the handler panicked: {}", text(&panic))))
+            })
+        };
+        Box::pin(context.scope(handler))
+    }
+}
+
+/// What an error of this method says of execution: nothing where the method changes nothing.
+pub(crate) fn about(method: Option<&'static MethodDescriptor>, error: RpcError) -> RpcError {
+    let executed = match method {
+        Some(method) if method.is_read_only() => None,
+        Some(_) | None => Some(error.said_executed().unwrap_or(Executed::Unknown)),
+    };
+    error.with_executed(executed)
+}
+
+async fn until(
+    deadline: Option<Instant>,
+    running: impl Future<Output = RpcResult<Bytes>>,
+) -> RpcResult<Bytes> {
+    match deadline {
+        None => running.await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), running).await.unwrap_or_else(|_| {
+            Err(RpcError::deadline_exceeded("the deadline passed before the call ended"))
+        }),
+    }
+}
+
+fn text(panic: &Box<dyn Any + Send>) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,30 @@
+//! How a call reaches a server: one small trait, and its implementations.
+
+mod coalesce;
+mod http;
+mod in_process;
+
+#[cfg(feature = "testing")]
+mod faulty;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::call::Call;
+use crate::error::RpcResult;
+
+pub use coalesce::CoalesceLimits;
+#[cfg(feature = "testing")]
+pub use faulty::{Faults, FaultyTransport};
+pub use http::HttpTransport;
+pub use in_process::InProcess;
+
+/// Carries one call to a server and its reply, as JSON, back.
+///
+/// A transport says of a failed call whether it may have been executed ([`RpcError::executed`](crate::RpcError::executed)):
+/// `No` only when no byte of it can have reached a server. It need not keep the deadline; the client above it does.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends the call and waits for its reply.
+    async fn send(&self, call: Call) -> RpcResult<Bytes>;
+}

@@ -1,0 +1,312 @@
+//! Calls made while others are under way share exchanges: one HTTP exchange costs far more than one JSON message.
+//!
+//! At most [`CoalesceLimits::unanswered`] exchanges wait for their first reply; calls made meanwhile queue, and go
+//! together when a first reply arrives, or when the oldest has waited for [`CoalesceLimits::linger`]: a slow call
+//! holds up no fast one for longer. A call with nothing under way is sent at once, by itself.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use super::http::{Exchange, failed, refusal};
+use crate::call::{Call, TRACEPARENT};
+use crate::error::{Code, RpcError, RpcResult};
+use crate::jsonrpc::{Reply, Request, Splitter};
+
+/// How calls made at the same time share exchanges.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CoalesceLimits {
+    /// Calls of one exchange; 1 turns coalescing off. 1,024 by default.
+    pub items: usize,
+    /// Bytes of arguments of one exchange. 1 MiB by default; one call that is larger goes alone.
+    pub bytes: usize,
+    /// Exchanges that wait for their first reply. 1 by default.
+    pub unanswered: usize,
+    /// How long a call waits for company at most. 1 ms by default.
+    pub linger: Duration,
+    /// Calls that wait to be sent; more are refused. 65,536 by default.
+    pub queue: usize,
+    /// Bytes of one reply. 64 MiB by default.
+    pub reply_bytes: usize,
+}
+
+impl Default for CoalesceLimits {
+    fn default() -> Self {
+        Self {
+            items: 1_024,
+            bytes: 1 << 20,
+            unanswered: 1,
+            linger: Duration::from_millis(1),
+            queue: 65_536,
+            reply_bytes: 64 << 20,
+        }
+    }
+}
+
+impl CoalesceLimits {
+    /// Every call is an exchange of its own.
+    pub fn off() -> Self {
+        Self { items: 1, ..Self::default() }
+    }
+}
+
+type ReplySender = oneshot::Sender<RpcResult<Bytes>>;
+
+struct Queued {
+    call: Call,
+    reply: ReplySender,
+    since: Instant,
+}
+
+/// What waits to be sent to one server.
+pub(super) struct Lane {
+    exchange: Exchange,
+    limits: CoalesceLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    unanswered: usize,
+    queue: VecDeque<Queued>,
+    /// Whether a task will look at the queue when the linger time is over.
+    lingering: bool,
+    /// How many calls the last exchange carried: after a batch the next call waits for company.
+    last_items: usize,
+}
+
+impl Lane {
+    pub(super) fn new(exchange: Exchange, limits: CoalesceLimits) -> Arc<Self> {
+        Arc::new(Self { exchange, limits, state: Mutex::default() })
+    }
+
+    pub(super) async fn send(self: &Arc<Self>, call: Call) -> RpcResult<Bytes> {
+        if self.limits.items <= 1 || call.arguments.len() >= self.limits.bytes {
+            return self.exchange.lone(call).await;
+        }
+        let waiting = {
+            let mut state = self.lock();
+            if state.unanswered < self.limits.unanswered && state.last_items <= 1 && state.queue.is_empty() {
+                state.unanswered += 1;
+                None
+            } else {
+                Some(self.enqueue(&mut state, call.clone())?)
+            }
+        };
+        match waiting {
+            None => {
+                let _unanswered = Unanswered { lane: Arc::clone(self) };
+                self.exchange.lone(call).await
+            }
+            Some(reply) => {
+                reply.await.unwrap_or_else(|_| Err(RpcError::unavailable("the exchange was given up")))
+            }
+        }
+    }
+
+    fn enqueue(
+        self: &Arc<Self>,
+        state: &mut State,
+        call: Call,
+    ) -> RpcResult<oneshot::Receiver<RpcResult<Bytes>>> {
+        if state.queue.len() >= self.limits.queue {
+            return Err(RpcError::resource_exhausted(format!("{} calls wait to be sent", self.limits.queue)));
+        }
+        let (reply, waiting) = oneshot::channel();
+        state.queue.push_back(Queued { call, reply, since: Instant::now() });
+        if !state.lingering {
+            state.lingering = true;
+            // With nothing under way this only lets the callers that are ready to run join.
+            let at_once = state.unanswered < self.limits.unanswered;
+            tokio::spawn(Arc::clone(self).linger(at_once));
+        }
+        Ok(waiting)
+    }
+
+    /// Sends what has waited long enough, until nothing waits.
+    async fn linger(self: Arc<Self>, mut at_once: bool) {
+        loop {
+            if at_once {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(self.limits.linger).await;
+            }
+            let mut state = self.lock();
+            let due = |queued: &Queued| queued.since.elapsed() >= self.limits.linger;
+            while state.queue.front().is_some_and(due)
+                || (state.unanswered < self.limits.unanswered && !state.queue.is_empty())
+            {
+                self.flush(&mut state);
+            }
+            if state.queue.is_empty() {
+                state.lingering = false;
+                return;
+            }
+            at_once = false;
+        }
+    }
+
+    /// Sends the next exchange: the calls at the front that fit together.
+    fn flush(self: &Arc<Self>, state: &mut State) {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = state.queue.front() {
+            let fits =
+                batch.len() < self.limits.items && bytes + next.call.arguments.len() <= self.limits.bytes;
+            let together = batch.first().is_none_or(|first: &Queued| goes_with(&first.call, &next.call));
+            if !batch.is_empty() && (!fits || !together) {
+                break;
+            }
+            bytes += next.call.arguments.len();
+            let queued = state.queue.pop_front().expect("the queue has a front");
+            // Who has stopped waiting is not sent.
+            if !queued.reply.is_closed() {
+                batch.push(queued);
+            }
+        }
+        if batch.is_empty() {
+            return;
+        }
+        state.last_items = batch.len();
+        state.unanswered += 1;
+        tokio::spawn(Arc::clone(self).run(batch));
+    }
+
+    async fn run(self: Arc<Self>, mut batch: Vec<Queued>) {
+        let unanswered = Unanswered { lane: Arc::clone(&self) };
+        if batch.len() == 1 {
+            let queued = batch.swap_remove(0);
+            let result = self.exchange.lone(queued.call).await;
+            // The caller may have left meanwhile.
+            let _left = queued.reply.send(result);
+            return;
+        }
+        let headers = Arc::clone(&batch[0].call.headers);
+        // A call without a deadline leaves the batch without one.
+        let deadline =
+            batch.iter().map(|queued| queued.call.deadline).reduce(|a, b| Some(a?.max(b?))).flatten();
+        let body = encode(&batch, deadline);
+        let mut waiting: Vec<Option<ReplySender>> =
+            batch.into_iter().map(|queued| Some(queued.reply)).collect();
+        let error = match self.exchange.post("", body, &headers, deadline).await {
+            Err(error) => error,
+            Ok(response) => self.receive(response, &mut waiting, unanswered).await,
+        };
+        for reply in waiting.into_iter().flatten() {
+            let _left = reply.send(Err(error.clone()));
+        }
+    }
+
+    /// Hands out replies as they arrive; gives what the calls that got none are told.
+    async fn receive(
+        &self,
+        mut response: reqwest::Response,
+        waiting: &mut [Option<ReplySender>],
+        unanswered: Unanswered,
+    ) -> RpcError {
+        let status = response.status();
+        if !status.is_success() {
+            return match response.bytes().await {
+                Ok(body) => refusal(status, &body),
+                Err(error) => failed(&error),
+            };
+        }
+        let mut unanswered = Some(unanswered);
+        let mut splitter = Splitter::default();
+        loop {
+            match response.chunk().await {
+                Err(error) => return failed(&error),
+                Ok(None) => return RpcError::unavailable("the server did not answer this call of a batch"),
+                Ok(Some(piece)) => splitter.push(piece),
+            }
+            while let Some(object) = splitter.next_object() {
+                if let Err(error) = deliver(&object, waiting) {
+                    return error;
+                }
+            }
+            drop(unanswered.take());
+            if splitter.held_bytes() > self.limits.reply_bytes {
+                return RpcError::new(Code::ResourceExhausted, "a reply is over the client's limit of bytes");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that runs under the lock leaves the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An exchange that has had no reply yet; its end lets the queue go.
+struct Unanswered {
+    lane: Arc<Lane>,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let mut state = self.lane.lock();
+        state.unanswered -= 1;
+        if !state.queue.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
+            self.lane.flush(&mut state);
+        }
+    }
+}
+
+/// Whether two calls may share the headers of one exchange; what differs by nature travels with each call.
+fn goes_with(first: &Call, next: &Call) -> bool {
+    if Arc::ptr_eq(&first.headers, &next.headers) {
+        return true;
+    }
+    let without_trace = |call: &Call| {
+        let mut headers = (*call.headers).clone();
+        headers.remove(&TRACEPARENT);
+        headers
+    };
+    without_trace(first) == without_trace(next)
+}
+
+fn encode(batch: &[Queued], deadline: Option<Instant>) -> Bytes {
+    let ids: Vec<Box<RawValue>> =
+        (0..batch.len()).map(|id| RawValue::from_string(id.to_string()).expect("a number is JSON")).collect();
+    let requests: Vec<Request<'_>> = batch
+        .iter()
+        .zip(&ids)
+        .map(|(Queued { call, .. }, id)| Request {
+            jsonrpc: "2.0".into(),
+            method: call.method.as_ref().into(),
+            params: serde_json::from_slice(&call.arguments).ok(),
+            id: Some(id),
+            timeout_ms: call
+                .deadline
+                .filter(|own| deadline.is_none_or(|all| *own + Duration::from_millis(1) < all))
+                .map(|own| {
+                    u64::try_from(own.saturating_duration_since(Instant::now()).as_millis())
+                        .unwrap_or(u64::MAX)
+                }),
+            traceparent: call.headers.get(&TRACEPARENT).and_then(|trace| Some(trace.to_str().ok()?.into())),
+        })
+        .collect();
+    serde_json::to_vec(&requests).expect("requests have string keys and a Vec takes all").into()
+}
+
+/// Gives one reply to the call it belongs to. The server says with a reply that has no id that it refuses the batch.
+fn deliver(object: &Bytes, waiting: &mut [Option<ReplySender>]) -> Result<(), RpcError> {
+    let reply: Reply<'_> = serde_json::from_slice(object)
+        .map_err(|error| RpcError::internal(format!("the server's reply is no JSON-RPC: {error}")))?;
+    let result = match (reply.result, reply.error) {
+        (Some(result), None) => Ok(object.slice_ref(result.get().as_bytes())),
+        (_, Some(error)) => Err(error.into_rpc_error()),
+        (None, None) => Err(RpcError::internal("the server's reply has neither result nor error")),
+    };
+    let Some(id) = reply.id else { return result.map(|_| ()) };
+    let slot = usize::try_from(id).ok().and_then(|id| waiting.get_mut(id)).and_then(Option::take);
+    if let Some(slot) = slot {
+        let _left = slot.send(result);
+    }
+    Ok(())
+}

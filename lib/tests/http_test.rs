@@ -1,0 +1,214 @@
+//! Real sockets: a hand-written server behind HTTP and JSON-RPC, and what bad input gets.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use traitwire::{Code, Executed, HttpServer, Limits, RpcClient, Server};
+
+/// `echo` gives its arguments back; `wait` ends when it is told to, and counts that it did; `panic` panics.
+#[derive(Default)]
+struct Echo {
+    go: Notify,
+    waited: AtomicUsize,
+    ended: Notify,
+}
+
+#[traitwire::async_trait]
+impl Server for Echo {
+    async fn dispatch(&self, name: &str, args: String) -> String {
+        match name {
+            "echo" => args,
+            "wait" => {
+                self.go.notified().await;
+                self.waited.fetch_add(1, Ordering::SeqCst);
+                self.ended.notify_one();
+                "true".to_owned()
+            }
+            "panic" => panic!("as asked"),
+            _ => "no JSON".to_owned(),
+        }
+    }
+}
+
+struct Running {
+    url: String,
+    echo: Arc<Echo>,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+async fn start(limits: Limits) -> Running {
+    let echo = Arc::new(Echo::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = HttpServer::new(Arc::clone(&echo)).limits(limits);
+    let task = tokio::spawn(server.serve(listener, async move {
+        let _ = stopped.await;
+    }));
+    Running { url, echo, stop: Some(stop), task }
+}
+
+/// Sends bytes and reads until the server closes.
+async fn raw(url: &str, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+    // The server may have answered and closed before all is sent.
+    let _ = stream.write_all(bytes).await;
+    let mut reply = Vec::new();
+    let _ = stream.read_to_end(&mut reply).await;
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+async fn post(url: &str, path: &str, body: &str) -> (u16, Value) {
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    let reply = raw(url, format!("{head}{body}").as_bytes()).await;
+    let status = reply.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = reply.split_once("\r\n\r\n").unwrap().1;
+    // A streamed body is chunked; what is between the outermost brackets is the JSON.
+    let json = body.find(['{', '[', '"', 't']).map_or("null", |begin| &body[begin..]);
+    let value =
+        serde_json::Deserializer::from_str(json).into_iter().next().map_or(Value::Null, Result::unwrap);
+    (status, value)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_calls_a_hand_written_server_alone_and_in_batches() {
+    let server = start(Limits::default()).await;
+    let client = RpcClient::new(server.url.clone(), 7);
+    assert_eq!(client.call::<_, Value>("echo", &json!({"a": 1})).await, Some(json!({"a": 1})));
+    let calls: Vec<_> = (0..500)
+        .map(|i| {
+            let client = client.clone();
+            tokio::spawn(
+                async move { client.try_call::<_, Value>("echo", &json!([i, "}\"{"])).await.unwrap() },
+            )
+        })
+        .collect();
+    for (i, call) in calls.into_iter().enumerate() {
+        assert_eq!(call.await.unwrap(), json!([i, "}\"{"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_call_of_a_batch_holds_up_no_fast_one() {
+    let server = start(Limits::default()).await;
+    let client = RpcClient::new(server.url.clone(), 7);
+    let slow: Vec<_> = (0..3)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.try_call::<_, bool>("wait", &()).await })
+        })
+        .collect();
+    for i in 0..100 {
+        assert_eq!(client.try_call::<_, i32>("echo", &i).await.unwrap(), i);
+    }
+    while server.echo.waited.load(Ordering::SeqCst) < 3 {
+        server.echo.go.notify_one();
+        server.echo.ended.notified().await;
+    }
+    for call in slow {
+        assert!(call.await.unwrap().unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_runs_to_its_end_when_its_caller_leaves() {
+    let server = start(Limits::default()).await;
+    let client = RpcClient::builder(&server.url).timeout(Duration::from_millis(50)).build();
+    let error = client.try_call::<_, bool>("wait", &()).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (Code::DeadlineExceeded, Executed::Unknown));
+    server.echo.go.notify_one();
+    server.echo.ended.notified().await;
+    assert_eq!(server.echo.waited.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_gets_a_typed_error_and_the_server_goes_on() {
+    let mut limits = Limits::default();
+    limits.body_bytes = 1_000;
+    let server = start(limits).await;
+    let url = &server.url;
+    let (status, error) = post(url, "/panic", "{}").await;
+    assert_eq!((status, &error["code"]), (500, &json!("internal")));
+    let (status, error) = post(url, "/other", "{}").await;
+    assert_eq!((status, &error["code"]), (500, &json!("internal")));
+    let (status, error) = post(url, "/echo", &"x".repeat(100_000)).await;
+    assert_eq!((status, &error["code"]), (413, &json!("resource_exhausted")));
+    assert_eq!(error["details"][0], json!({"executed": "no"}));
+    let (status, error) = post(url, "/_private", "{}").await;
+    assert_eq!((status, &error["code"]), (501, &json!("unimplemented")));
+    let (status, error) = post(url, "/", "{\"jsonrpc\":").await;
+    assert_eq!((status, &error["error"]["code"]), (200, &json!(-32700)));
+    for body in ["[]", "{}", "3", "{\"jsonrpc\":\"1.0\",\"method\":\"echo\",\"id\":1}"] {
+        let (status, error) = post(url, "/", body).await;
+        assert_eq!((status, &error["error"]["code"]), (200, &json!(-32600)), "{body}");
+    }
+    let nested = format!("{}{}", "[".repeat(400), "]".repeat(400));
+    let (status, _) = post(url, "/", &nested).await;
+    assert_eq!(status, 200);
+    assert!(raw(url, b"this is no HTTP\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    let (status, reply) = post(url, "/echo", "{\"a\":1}").await;
+    assert_eq!((status, reply), (200, json!({"a": 1})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_rpc_follows_its_specification() {
+    let server = start(Limits::default()).await;
+    let one = |body: &'static str| post(&server.url, "/", body);
+    let (_, reply) = one(r#"{"jsonrpc":"2.0","method":"echo","params":{"a":1},"id":"x"}"#).await;
+    assert_eq!(reply, json!({"jsonrpc": "2.0", "id": "x", "result": {"a": 1}}));
+    let (status, reply) = one(r#"{"jsonrpc":"2.0","method":"echo","params":{"a":1}}"#).await;
+    assert_eq!((status, reply), (204, Value::Null));
+    let (_, reply) =
+        one(r#"[{"jsonrpc":"2.0","method":"echo","id":null}, 1, {"jsonrpc":"2.0","method":"echo"}]"#).await;
+    assert_eq!(reply.as_array().unwrap().len(), 2, "a notification has no reply: {reply}");
+    assert_eq!(reply[1]["error"]["code"], -32600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_closes_the_connection_that_is_idle_for_longest() {
+    let mut limits = Limits::default();
+    limits.connections = 2;
+    let server = start(limits).await;
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let mut oldest = TcpStream::connect(&address).await.unwrap();
+    let _second = TcpStream::connect(&address).await.unwrap();
+    let (status, _) = post(&server.url, "/echo", "1").await;
+    assert_eq!(status, 200);
+    let mut nothing = Vec::new();
+    assert_eq!(oldest.read_to_end(&mut nothing).await.unwrap(), 0, "the oldest connection is closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_ends_idle_connections_and_finishes_calls() {
+    let mut server = start(Limits::default()).await;
+    let _idle = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    let client = RpcClient::new(server.url.clone(), 1);
+    assert_eq!(client.call::<_, i32>("echo", &1).await, Some(1));
+    let waiting = tokio::spawn(async move { client.try_call::<_, bool>("wait", &()).await });
+    // The permit stays with the `Notify` until the call has come to it.
+    server.echo.go.notify_one();
+    server.echo.ended.notified().await;
+    server.stop.take().unwrap().send(()).unwrap();
+    server.task.await.unwrap().unwrap();
+    assert!(waiting.await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_has_executed_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = RpcClient::new(url, 0).try_call::<_, Value>("echo", &1).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (Code::Unavailable, Executed::No));
+    let error = RpcClient::new("nonsense".into(), 0).try_call::<_, Value>("echo", &1).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (Code::InvalidArgument, Executed::No));
+}

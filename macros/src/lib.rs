@@ -1,0 +1,1 @@
+//! The `#[service]` attribute will live here; the crate is empty so far.

@@ -1,0 +1,3 @@
+//! The command line; it has no command yet.
+
+fn main() {}
