@@ -1,3 +1,9 @@
-//! The command line; it has no command yet.
+//! The command line.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,5 +1,7 @@
 //! What generated code calls. Nothing here is for people: it may change with the macro.
 
+mod bounds;
+
 use std::pin::Pin;
 
 use serde::Serialize;
@@ -8,6 +10,9 @@ use serde::de::DeserializeOwned;
 use crate::error::{RpcError, RpcResult};
 
 pub use async_trait::async_trait;
+pub use bounds::{
+    Described, Method, answer, answer_typed, arguments_schema, ask, ask_typed, error_schema, reply_schema,
+};
 pub use bytes::Bytes;
 pub use schemars;
 pub use serde;

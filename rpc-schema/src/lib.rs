@@ -2,6 +2,8 @@
 //! `codegen`, the code generator that writes the descriptors.
 
 mod arguments;
+#[cfg(feature = "codegen")]
+pub mod codegen;
 mod descriptor;
 mod nearest;
 

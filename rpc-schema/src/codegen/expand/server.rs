@@ -1,0 +1,159 @@
+//! The server adapter: calls by name become calls of the trait.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::super::model::{Method, Parameters, Service};
+use super::contract::future;
+use super::methods::turbofish;
+
+/// The adapter with its constructors and the implementation of the runtime's `Server`.
+pub(super) fn server(service: &Service) -> TokenStream {
+    let adapter = adapter(service);
+    let respond = respond(service);
+    let implementation = implementation(service);
+    quote! { #adapter #respond #implementation }
+}
+
+fn adapter(service: &Service) -> TokenStream {
+    let visibility = &service.visibility;
+    let (name, server) = (&service.names.service, &service.names.server);
+    let docs = format!("Serves an implementation of [`{name}`]: calls by name become calls of the trait.");
+    let quiet = super::quiet();
+    quote! {
+        #[doc = #docs]
+        #quiet
+        #visibility struct #server<T: ?::core::marker::Sized> {
+            inner: ::std::sync::Arc<T>,
+        }
+
+        #quiet
+        impl<T> #server<T> {
+            /// Serves `inner`.
+            #visibility fn new(inner: T) -> Self {
+                Self { inner: ::std::sync::Arc::new(inner) }
+            }
+        }
+
+        #quiet
+        impl<T: ?::core::marker::Sized> #server<T> {
+            /// Serves what others hold too.
+            #visibility fn from_arc(inner: ::std::sync::Arc<T>) -> Self {
+                Self { inner }
+            }
+        }
+
+        #[automatically_derived]
+        impl<T: ?::core::marker::Sized> ::core::clone::Clone for #server<T> {
+            fn clone(&self) -> Self {
+                Self { inner: ::core::clone::Clone::clone(&self.inner) }
+            }
+        }
+    }
+}
+
+/// The one `match` on the name.
+fn respond(service: &Service) -> TokenStream {
+    let Service { ident, runtime, .. } = service;
+    let (server, descriptor) = (&service.names.server, &service.names.descriptor);
+    let arms = service.methods.iter().map(|method| arm(service, method));
+    let quiet = super::quiet();
+    quote! {
+        #quiet
+        impl<T: #ident + ?::core::marker::Sized> #server<T> {
+            #[allow(unused_variables)]
+            async fn respond(
+                &self,
+                name: &str,
+                arguments: &[u8],
+            ) -> ::core::result::Result<::std::string::String, #runtime::RpcError> {
+                match name {
+                    #(#arms)*
+                    _ => ::core::result::Result::Err(#runtime::codegen::unknown_method(&[&#descriptor], name)),
+                }
+            }
+        }
+    }
+}
+
+fn arm(service: &Service, method: &Method) -> TokenStream {
+    let Service { ident: contract, runtime, .. } = service;
+    let stub = &service.names.stub;
+    let Method { cfgs, constant, .. } = method;
+    let ident = method.ident();
+    let names = method.wire_names().map(|name| &name.text);
+    let answer = match &method.error {
+        None => quote! { answer },
+        Some(_) => quote! { answer_typed },
+    };
+    let types = turbofish(service, method);
+    let call = match &method.parameters {
+        Parameters::Message(_) => quote! { |arguments| <T as #contract>::#ident(&*self.inner, arguments) },
+        Parameters::Fields { fields, .. } if fields.is_empty() => {
+            quote! { |_| <T as #contract>::#ident(&*self.inner) }
+        }
+        Parameters::Fields { fields, .. } => {
+            let fields = fields.iter().map(|field| &field.ident);
+            quote! { |arguments| <T as #contract>::#ident(&*self.inner, #(arguments.#fields),*) }
+        }
+    };
+    quote! {
+        #(#cfgs)*
+        #(#names)|* => {
+            #runtime::codegen::#answer #types(#stub::#constant, arguments, #call).await
+        }
+    }
+}
+
+fn implementation(service: &Service) -> TokenStream {
+    let Service { ident, runtime, .. } = service;
+    let (server, descriptor) = (&service.names.server, &service.names.descriptor);
+    let text = future(&quote! { ::std::string::String });
+    let bytes = quote! { #runtime::codegen::Bytes };
+    let result = future(&quote! { ::core::result::Result<#bytes, #runtime::RpcError> });
+    quote! {
+        #[automatically_derived]
+        impl<T: #ident + ?::core::marker::Sized + 'static> #runtime::Server for #server<T> {
+            fn dispatch<'life0, 'life1, 'async_trait>(
+                &'life0 self,
+                name: &'life1 str,
+                arguments: ::std::string::String,
+            ) -> #text
+            where
+                'life0: 'async_trait,
+                'life1: 'async_trait,
+                Self: 'async_trait,
+            {
+                ::std::boxed::Box::pin(async move {
+                    #runtime::codegen::to_wire(self.respond(name, arguments.as_bytes()).await)
+                })
+            }
+
+            fn try_dispatch<'life0, 'life1, 'async_trait>(
+                &'life0 self,
+                name: &'life1 str,
+                arguments: #bytes,
+            ) -> #result
+            where
+                'life0: 'async_trait,
+                'life1: 'async_trait,
+                Self: 'async_trait,
+            {
+                ::std::boxed::Box::pin(async move {
+                    self.respond(name, &arguments).await.map(::core::convert::Into::into)
+                })
+            }
+
+            fn method(
+                &self,
+                name: &str,
+            ) -> ::core::option::Option<&'static #runtime::codegen::MethodDescriptor> {
+                #descriptor.method(name)
+            }
+
+            fn services(&self) -> ::std::vec::Vec<&'static #runtime::codegen::ServiceDescriptor> {
+                ::std::vec![&#descriptor]
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the commands are; each has a file of its own.
+
+mod call;
+mod demo;
+mod kv;
+mod lock;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use traitwire::RpcClient;
+
+/// A versioned key-value store and lock over JSON and HTTP.
+#[derive(Parser)]
+#[command(name = "traitwire", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the key-value store, for now from memory: it is gone when the process ends.
+    Serve(serve::Serve),
+    /// Read and write keys.
+    #[command(subcommand)]
+    Kv(kv::Kv),
+    /// Run a command while holding a lock.
+    Lock(lock::Lock),
+    /// Call any method of a running server.
+    Call(call::Call),
+    /// See it all work: a server process, puts and gets, and the lock.
+    Demo,
+}
+
+/// Where the servers are.
+#[derive(Args, Clone)]
+struct Endpoints {
+    /// The server's URL.
+    #[arg(
+        long = "endpoints",
+        value_name = "URL",
+        env = "TRAITWIRE_ENDPOINTS",
+        default_value = "http://127.0.0.1:7101"
+    )]
+    url: String,
+}
+
+impl Endpoints {
+    fn client(&self) -> RpcClient {
+        // Only this process's calls share the id, so that a proxy can tell commands apart.
+        RpcClient::new(self.url.clone(), std::process::id() as usize)
+    }
+}
+
+/// Why a command failed, and with which exit code.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// A failure with exit code 1.
+    fn new(message: impl std::fmt::Display) -> Self {
+        Self::with_code(1, message)
+    }
+
+    fn with_code(code: u8, message: impl std::fmt::Display) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("traitwire: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(command) => command.run().await,
+            Command::Kv(command) => command.run().await,
+            Command::Lock(command) => command.run().await,
+            Command::Call(command) => command.run().await,
+            Command::Demo => demo::run().await,
+        }
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("traitwire: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}

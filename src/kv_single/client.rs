@@ -1,0 +1,151 @@
+//! The client of a single server: it sends again until there is an answer.
+
+use std::time::{Duration, Instant};
+
+use traitwire::{Code, KVError, KvClient, RpcClient, RpcError, Version};
+
+use crate::retry::{Attempt, Put};
+use crate::services::kv::{GetArgs, Kv, KvStub, PutArgs};
+
+/// The longest pause before the first resend; it doubles with each further one.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+/// The longest pause of all: how late a client notices at most that the server is back.
+const PAUSE_MAX: Duration = Duration::from_millis(400);
+
+/// A client of one server.
+///
+/// [`KvClient`] has no word for "no answer", so its methods send again for as long as it takes; who will not wait drops
+/// the call, or uses [`SingleKvClient::try_get`] and [`SingleKvClient::try_put`], which end at a deadline.
+#[derive(Clone)]
+pub struct SingleKvClient {
+    stub: KvStub,
+}
+
+/// Why a call with a deadline failed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// The server's answer.
+    #[error(transparent)]
+    Kv(#[from] KVError),
+    /// There was none; a put may have been applied, or may still be.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+}
+
+impl SingleKvClient {
+    /// A client that calls through `client`.
+    pub fn new(client: RpcClient) -> Self {
+        Self { stub: KvStub::new(client) }
+    }
+
+    /// The value of `key` and its version; ends when `time` is over.
+    pub async fn try_get(&self, key: &str, time: Duration) -> Result<(String, Version), CallError> {
+        self.get_until(key, Some(Instant::now() + time)).await
+    }
+
+    /// Writes `value` if `key` is at `version`; ends when `time` is over.
+    pub async fn try_put(
+        &self,
+        key: &str,
+        value: &str,
+        version: Version,
+        time: Duration,
+    ) -> Result<(), CallError> {
+        self.put_until(key, value, version, Some(Instant::now() + time)).await
+    }
+
+    async fn get_until(&self, key: &str, end: Option<Instant>) -> Result<(String, Version), CallError> {
+        let mut pause = Pause::default();
+        loop {
+            match within(end, self.stub.get(GetArgs { key: key.to_owned() })).await {
+                Ok(reply) => {
+                    return match reply.err {
+                        None => Ok((reply.value, reply.version)),
+                        Some(error) => Err(error.into()),
+                    };
+                }
+                Err(error) => pause.before_another(error, end).await?,
+            }
+        }
+    }
+
+    async fn put_until(
+        &self,
+        key: &str,
+        value: &str,
+        version: Version,
+        end: Option<Instant>,
+    ) -> Result<(), CallError> {
+        let mut pause = Pause::default();
+        let mut put = Put::default();
+        loop {
+            let args = PutArgs { key: key.to_owned(), value: value.to_owned(), version };
+            let (attempt, error) = match within(end, self.stub.put(args)).await {
+                Ok(reply) => (Attempt::Answered(reply.err.map_or(Ok(()), Err)), None),
+                Err(error) => (Attempt::Failed(error.executed()), Some(error)),
+            };
+            if let Some(result) = put.after(attempt) {
+                return result.map_err(CallError::from);
+            }
+            if let Some(error) = error {
+                pause.before_another(error, end).await?;
+            }
+        }
+    }
+}
+
+#[traitwire::async_trait]
+impl KvClient for SingleKvClient {
+    async fn get(&self, key: &str) -> Result<(String, Version), KVError> {
+        self.get_until(key, None).await.map_err(definite)
+    }
+
+    async fn put(&self, key: &str, value: &str, version: Version) -> Result<(), KVError> {
+        self.put_until(key, value, version, None).await.map_err(definite)
+    }
+}
+
+/// What [`KvClient`] says of a call without a deadline that has ended: the only error that ends one is the refusal of a
+/// key that no server takes, and such a key does not exist.
+fn definite(error: CallError) -> KVError {
+    match error {
+        CallError::Kv(error) => error,
+        CallError::Rpc(_) => KVError::NoKey,
+    }
+}
+
+/// Ends a call at `end`.
+async fn within<T>(
+    end: Option<Instant>,
+    call: impl Future<Output = Result<T, RpcError>>,
+) -> Result<T, RpcError> {
+    match end {
+        None => call.await,
+        Some(end) => tokio::time::timeout_at(end.into(), call)
+            .await
+            .unwrap_or_else(|_| Err(RpcError::deadline_exceeded("no answer in time"))),
+    }
+}
+
+/// Pauses between attempts: longer each time, and never the same for two clients.
+#[derive(Default)]
+struct Pause {
+    attempts: u32,
+}
+
+impl Pause {
+    /// Waits before the next attempt, or gives the error when another attempt cannot help or comes too late.
+    async fn before_another(&mut self, error: RpcError, end: Option<Instant>) -> Result<(), RpcError> {
+        if error.code() == Code::InvalidArgument {
+            return Err(error);
+        }
+        let bound = PAUSE_FIRST.saturating_mul(1 << self.attempts.min(10)).min(PAUSE_MAX);
+        let pause = bound.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.attempts += 1;
+        if end.is_some_and(|end| Instant::now() + pause >= end) {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! The contract: annotated traits and their messages, nothing else.
+
+pub mod kv;
