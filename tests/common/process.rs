@@ -1,0 +1,156 @@
+//! Servers as processes of their own, so that a crash is a crash: SIGKILL, with no chance to tidy up.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long a process may take until it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many lines of a process's output a failed test shows.
+const OUTPUT_LINES: usize = 100;
+/// The unit of CPU times in `/proc`: a Linux constant of its interface to programs, whatever the kernel's own tick is.
+const TICKS_PER_SECOND: u32 = 100;
+
+/// One `traitwire serve` process. It is killed when this is dropped, and shows its last output if the test failed.
+pub(crate) struct ServerProcess {
+    arguments: Vec<OsString>,
+    child: Child,
+    id: u64,
+    url: String,
+    output: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl ServerProcess {
+    /// Starts a server on a free port, with more arguments for `serve`, and waits until it listens.
+    pub(crate) async fn start<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let output = Arc::default();
+        let (child, id, url) = launch(&arguments, &output).await;
+        Self { arguments, child, id, url, output }
+    }
+
+    /// Where it listens; another port after each start.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The id it calls itself by.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Ends it with SIGKILL and waits until it is gone.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.expect("a child can be killed");
+    }
+
+    /// Starts it again with the same arguments, after a SIGKILL if it still runs.
+    pub(crate) async fn restart(&mut self) {
+        self.kill().await;
+        (self.child, self.id, self.url) = launch(&self.arguments, &self.output).await;
+    }
+
+    /// Sends it a signal by name, such as `STOP`, `CONT` or `TERM`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().await;
+        assert!(sent.expect("the command `kill` exists").success(), "SIG{name} was not sent");
+    }
+
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_none()
+    }
+
+    /// The memory it occupies, in bytes, without what it shares with files (its program, its libraries).
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = self.proc_file("status");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux reports RssAnon");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("RssAnon is a number of kB");
+        kib * 1024
+    }
+
+    /// The CPU time it has used, of all its threads.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = self.proc_file("stat");
+        // The second field is the program's name in parentheses and may hold spaces.
+        let (_, fields) = stat.rsplit_once(')').expect("the name ends with a parenthesis");
+        let ticks: u32 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u32>().expect("utime and stime are numbers"))
+            .sum();
+        Duration::from_secs(1) * ticks / TICKS_PER_SECOND
+    }
+
+    fn proc_file(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.pid())).expect("the process runs")
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id().expect("the process was not waited for")
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let output = self.output.lock().expect("nothing panics under this lock");
+            eprintln!("the last output of server {} at {}:", self.id, self.url);
+            for line in output.iter() {
+                eprintln!("  {line}");
+            }
+        }
+    }
+}
+
+type Output = Arc<Mutex<VecDeque<String>>>;
+
+/// Starts the process and reads the line that says where it listens.
+async fn launch(arguments: &[OsString], output: &Output) -> (Child, u64, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_traitwire"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program of this workspace was built");
+    let stdout = child.stdout.take().expect("it was piped");
+    keep(child.stderr.take().expect("it was piped"), output);
+    let mut lines = BufReader::new(stdout).lines();
+    let first = tokio::time::timeout(START_TIMEOUT, lines.next_line())
+        .await
+        .unwrap_or_else(|_| panic!("{arguments:?} does not listen; {output:?}"))
+        .expect("its output is text")
+        .unwrap_or_else(|| panic!("{arguments:?} ended before it listened; {output:?}"));
+    keep(lines.into_inner(), output);
+    let event: serde_json::Value =
+        serde_json::from_str(&first).unwrap_or_else(|error| panic!("{first:?} is no JSON: {error}"));
+    assert_eq!(event["event"], "listening", "the first line is {first:?}");
+    let id = event["id"].as_u64().expect("a node has a number");
+    let url = event["url"].as_str().expect("a node has a URL").to_owned();
+    (child, id, url)
+}
+
+/// Reads on for as long as the process writes, since a full pipe would stop it.
+fn keep(stream: impl AsyncRead + Unpin + Send + 'static, output: &Output) {
+    let output = Arc::clone(output);
+    let mut lines = BufReader::new(stream).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut output = output.lock().expect("nothing panics under this lock");
+            if output.len() == OUTPUT_LINES {
+                output.pop_front();
+            }
+            output.push_back(line);
+        }
+    });
+}
