@@ -5,3 +5,9 @@ pub mod lock;
 pub mod retry;
 pub mod services;
 pub mod store;
+
+/// Every annotated service of this crate, found by the build script; the build proves that the attribute and the
+/// script have read the same source.
+pub mod index {
+    include!(concat!(env!("OUT_DIR"), "/service_index.rs"));
+}

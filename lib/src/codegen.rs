@@ -11,7 +11,8 @@ use crate::error::{RpcError, RpcResult};
 
 pub use async_trait::async_trait;
 pub use bounds::{
-    Described, Method, answer, answer_typed, arguments_schema, ask, ask_typed, error_schema, reply_schema,
+    BoxFuture, Described, Method, answer, answer_typed, arguments_schema, ask, ask_typed, error_schema,
+    reply_schema, unanswered,
 };
 pub use bytes::Bytes;
 pub use schemars;

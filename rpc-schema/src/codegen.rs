@@ -21,7 +21,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use mistakes::Mistakes;
-pub use parse::Parsed;
+use parse::Parsed;
+pub use print::pretty;
 
 /// Expands `#[service(attribute)]` on `item`: the trait, what is generated for it, and a `compile_error!` for each
 /// mistake. With the environment variable `TRAITWIRE_EXPAND` set to the name of the trait, or to `1`, the expansion is
@@ -31,8 +32,8 @@ pub fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let parsed = parse::parse(attribute, item, &mut mistakes);
     let items = match &parsed {
         Parsed::Service(service) => expand::service(service),
-        Parsed::TraitOnly(item) => expand::trait_only(item),
-        Parsed::NoTrait(tokens) => tokens.clone(),
+        Parsed::TraitOnly(item, runtime) => expand::trait_only(item, runtime),
+        Parsed::Conditional(tokens) | Parsed::NoTrait(tokens) => tokens.clone(),
     };
     let errors = mistakes.into_compile_errors();
     let expansion = quote! { #items #errors };
@@ -45,14 +46,17 @@ pub fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// Parses an annotated trait without expanding it: the model, and all mistakes as one error.
 ///
 /// # Errors
-/// Fails if the item is no trait or has any mistake that the macro would report.
+/// Fails if the item is no trait, has a `#[cfg]`, or has any mistake that the macro would report.
 pub fn parse(attribute: TokenStream, item: TokenStream) -> syn::Result<model::Service> {
     let mut mistakes = Mistakes::default();
     let parsed = parse::parse(attribute, item, &mut mistakes);
     mistakes.into_result()?;
     match parsed {
         Parsed::Service(service) => Ok(*service),
-        Parsed::TraitOnly(_) | Parsed::NoTrait(_) => {
+        Parsed::Conditional(item) => {
+            Err(syn::Error::new_spanned(item, "whether this exists, only a compiler knows"))
+        }
+        Parsed::TraitOnly(..) | Parsed::NoTrait(_) => {
             unreachable!("an item that is no service has at least one mistake")
         }
     }

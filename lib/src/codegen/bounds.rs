@@ -4,6 +4,8 @@
 //! functions below, which know them only as [`Method`]s. So a message that lacks a derive is one error, on the message's
 //! name in the trait, and not one more in each generated body.
 
+use std::pin::Pin;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +14,9 @@ use traitwire_schema::{MethodDescriptor, schema_of};
 use super::{ReplyFuture, respond, respond_typed};
 use crate::error::{RpcError, RpcResult};
 use crate::rpc::RpcClient;
+
+/// What an `async` method of a trait returns, once it can be called through `dyn`.
+pub type BoxFuture<'a, Output> = Pin<Box<dyn Future<Output = Output> + Send + 'a>>;
 
 /// The types of method number `INDEX` of a service.
 pub trait Method<const INDEX: usize> {
@@ -71,6 +76,11 @@ pub fn answer_typed<'a, M: Method<INDEX>, const INDEX: usize>(
     call: impl FnOnce(M::Arguments) -> ReplyFuture<'a, M::Reply, M::Error>,
 ) -> impl Future<Output = RpcResult<String>> {
     respond_typed(method, arguments, call)
+}
+
+/// What a mock answers that was not told what to.
+pub fn unanswered<M: Method<INDEX>, const INDEX: usize>(message: &str) -> M::Error {
+    RpcError::unimplemented(message).into()
 }
 
 /// The client's side of a call: [`RpcClient::invoke`] with the types of the method.

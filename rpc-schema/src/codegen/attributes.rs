@@ -8,6 +8,7 @@ mod service;
 use std::collections::BTreeSet;
 
 use proc_macro2::TokenStream;
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
@@ -25,66 +26,80 @@ const SERVICE_WORDS: &[&str] = &["name", "prefix", "compat", "crate", "reserved"
 const METHOD_WORDS: &[&str] =
     &["name", "aliases", "read_only", "idempotent", "timeout", "retry", "hedge", "detach", "deprecated"];
 
-/// One word of an attribute with its value.
-struct Setting {
-    word: Ident,
-    value: Value,
+/// How a word is written, in backquotes.
+fn form(word: &str) -> &'static str {
+    match word {
+        "name" => "`name = \"get\"`",
+        "prefix" => "`prefix = \"kv\"`",
+        "compat" => "`compat = \"full\"`",
+        "crate" => "`crate = \"::traitwire\"`",
+        "reserved" => "`reserved(\"old_name\")`",
+        "aliases" => "`aliases(\"old_name\")`",
+        "timeout" => "`timeout = \"2s\"`",
+        "retry" => "`retry = 3`",
+        "hedge" => "`hedge = \"20ms\"`",
+        "detach" => "`detach` or `detach = false`",
+        "deprecated" => "`deprecated = \"use that\"`",
+        _ => "alone, without a value",
+    }
 }
 
-#[allow(clippy::large_enum_variant, reason = "a handful of them lives for the moment of an expansion")]
-enum Value {
+/// One word of an attribute, with its values.
+struct Setting {
+    word: Ident,
+    form: Form,
+    values: Vec<Expr>,
+}
+
+#[derive(PartialEq)]
+enum Form {
     /// `word`
-    None,
+    Alone,
     /// `word = value`
-    One(Expr),
+    Value,
     /// `word(value, ..)` or `word = [value, ..]`
-    Many(Vec<Expr>),
+    List,
 }
 
 impl Setting {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let word = input.call(Ident::parse_any)?;
-        let value = if input.peek(token::Paren) {
+        let (form, values) = if input.peek(token::Paren) {
             let content;
             syn::parenthesized!(content in input);
-            Value::Many(Punctuated::<Expr, Token![,]>::parse_terminated(&content)?.into_iter().collect())
+            let values = Punctuated::<Expr, Token![,]>::parse_terminated(&content)?;
+            (Form::List, values.into_iter().collect())
         } else if input.peek(Token![=]) {
             input.parse::<Token![=]>()?;
             match input.parse()? {
-                Expr::Array(array) => Value::Many(array.elems.into_iter().collect()),
-                one => Value::One(one),
+                Expr::Array(array) => (Form::List, array.elems.into_iter().collect()),
+                value => (Form::Value, vec![value]),
             }
         } else {
-            Value::None
+            (Form::Alone, Vec::new())
         };
-        Ok(Self { word, value })
+        Ok(Self { word, form, values })
     }
 
     /// A string, as in `name = "get"`.
     fn text(&self, mistakes: &mut Mistakes) -> Option<LitStr> {
-        match &self.value {
-            Value::One(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => Some(text.clone()),
-            Value::One(other) => self.wrong(other, "= \"..\"", mistakes),
-            Value::None | Value::Many(_) => self.wrong(&self.word, "= \"..\"", mistakes),
+        match self.literal() {
+            Some(Lit::Str(text)) => Some(text.clone()),
+            _ => self.wrong(mistakes),
         }
     }
 
     /// Strings, as in `aliases("a", "b")`.
     fn texts(&self, mistakes: &mut Mistakes) -> Vec<LitStr> {
-        let Value::Many(values) = &self.value else {
-            self.wrong::<()>(&self.word, "(\"..\", \"..\")", mistakes);
+        if self.form != Form::List || self.values.is_empty() {
+            self.wrong_at(&self.word, mistakes);
             return Vec::new();
-        };
-        if values.is_empty() {
-            self.wrong::<()>(&self.word, "(\"..\", \"..\")", mistakes);
         }
         let mut texts = Vec::new();
-        for value in values {
+        for value in &self.values {
             match value {
                 Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => texts.push(text.clone()),
-                other => {
-                    self.wrong::<()>(other, "(\"..\", \"..\")", mistakes);
-                }
+                other => self.wrong_at(other, mistakes),
             }
         }
         texts
@@ -92,12 +107,11 @@ impl Setting {
 
     /// A whole number, as in `retry = 3`.
     fn number(&self, mistakes: &mut Mistakes) -> Option<u32> {
-        match &self.value {
-            Value::One(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) if number.suffix().is_empty() => {
+        match self.literal() {
+            Some(Lit::Int(number)) if number.suffix().is_empty() => {
                 number.base10_parse().map_err(|error| mistakes.syntax(error)).ok()
             }
-            Value::One(other) => self.wrong(other, "= 3, with a whole number", mistakes),
-            Value::None | Value::Many(_) => self.wrong(&self.word, "= 3, with a whole number", mistakes),
+            _ => self.wrong(mistakes),
         }
     }
 
@@ -111,26 +125,41 @@ impl Setting {
 
     /// A word that stands alone, as in `read_only`.
     fn flag(self, mistakes: &mut Mistakes) -> Option<Ident> {
-        if !matches!(self.value, Value::None) {
-            mistakes.on(&self.word, format_args!("`{}` stands alone, without a value", self.word));
+        if self.form != Form::Alone {
+            self.wrong_at(&self.word, mistakes);
         }
         Some(self.word)
     }
 
     /// A word that stands alone or is set to `true` or `false`, as in `detach = false`.
     fn switch(&self, mistakes: &mut Mistakes) -> Option<bool> {
-        match &self.value {
-            Value::None => Some(true),
-            Value::One(Expr::Lit(ExprLit { lit: Lit::Bool(switch), .. })) => Some(switch.value),
-            Value::One(other) => self.wrong(other, "= true or = false", mistakes),
-            Value::Many(_) => self.wrong(&self.word, "= true or = false", mistakes),
+        match self.literal() {
+            None if self.form == Form::Alone => Some(true),
+            Some(Lit::Bool(switch)) => Some(switch.value),
+            _ => self.wrong(mistakes),
         }
     }
 
-    fn wrong<T>(&self, tokens: impl quote::ToTokens, form: &str, mistakes: &mut Mistakes) -> Option<T> {
-        let space = if form.starts_with('=') { " " } else { "" };
-        mistakes.on(tokens, format_args!("`{word}` is written `{word}{space}{form}`", word = self.word));
+    /// The value, where it is a single literal.
+    fn literal(&self) -> Option<&Lit> {
+        match (&self.form, &self.values[..]) {
+            (Form::Value, [Expr::Lit(ExprLit { lit, .. })]) => Some(lit),
+            _ => None,
+        }
+    }
+
+    /// Reports a value that is none, on itself where it stands after a `=`.
+    fn wrong<T>(&self, mistakes: &mut Mistakes) -> Option<T> {
+        match (&self.form, &self.values[..]) {
+            (Form::Value, [value]) => self.wrong_at(value, mistakes),
+            _ => self.wrong_at(&self.word, mistakes),
+        }
         None
+    }
+
+    fn wrong_at(&self, tokens: impl ToTokens, mistakes: &mut Mistakes) {
+        let form = form(&self.word.to_string());
+        mistakes.on(tokens, format_args!("`{}` is written {form}", self.word));
     }
 }
 

@@ -1,13 +1,14 @@
 //! `#[cfg]`: which attributes are conditions, and when two of them can never hold together.
 
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Meta, Token};
+use syn::{AttrStyle, Attribute, Meta, Token};
 
 use super::fingerprint::tokens_text;
 
-/// The `#[cfg(..)]`s among `attributes`.
+/// The `#[cfg(..)]`s among `attributes`, in the form that stands before an item.
 pub(super) fn cfgs(attributes: &[Attribute]) -> Vec<Attribute> {
-    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect()
+    let conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    conditions.map(|cfg| Attribute { style: AttrStyle::Outer, ..cfg.clone() }).collect()
 }
 
 /// Whether two lists of `#[cfg]`s can never hold together: one demands what the other denies, in the same words.

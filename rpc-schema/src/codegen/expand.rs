@@ -13,7 +13,7 @@ mod stub;
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::ItemTrait;
+use syn::{ItemTrait, Path};
 
 use super::model::Service;
 
@@ -30,15 +30,15 @@ pub(super) fn service(service: &Service) -> TokenStream {
 }
 
 /// A trait of which no more than itself can be emitted.
-pub(super) fn trait_only(item: &ItemTrait) -> TokenStream {
+pub(super) fn trait_only(item: &ItemTrait, runtime: &Path) -> TokenStream {
     quote! {
-        #[::traitwire::async_trait]
+        #[#runtime::async_trait]
         #item
     }
 }
 
-/// Lints that generated code would raise in the user's crate: not all of it is used everywhere, and it calls methods
-/// that are deprecated for people.
+/// Switches off what a lint would say of generated code: not all of it is used everywhere, it calls methods that are
+/// deprecated for people, and what is to be said of the types of a method is said at the trait.
 fn quiet() -> TokenStream {
-    quote! { #[allow(dead_code, deprecated)] }
+    quote! { #[allow(dead_code, deprecated, unused_qualifications, clippy::all)] }
 }

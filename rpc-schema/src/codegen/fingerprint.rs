@@ -50,7 +50,7 @@ fn method_facts(method: &Method, fact: &mut impl FnMut(&str, &dyn std::fmt::Disp
     for cfg in &method.cfgs {
         fact("cfg", &tokens_text(cfg));
     }
-    for parameter in method.parameters.list() {
+    for parameter in &method.parameters.list {
         fact("parameter", &format_args!("{} {}", parameter.ident, tokens_text(&parameter.ty)));
     }
     fact("output", &tokens_text(&method.item.sig.output));
@@ -157,7 +157,7 @@ mod tests {
     fn it_is_a_number_that_stays() {
         assert_eq!(fnv1a_64(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a_64(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fingerprint("", PLAIN), 9_569_602_722_184_952_368);
+        assert_eq!(fingerprint("", PLAIN), 0x84ce_0ef9_5171_fa30);
     }
 
     #[test]

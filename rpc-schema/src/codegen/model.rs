@@ -66,7 +66,7 @@ pub struct Method {
     pub detach: bool,
     /// Why, and in favour of what, the method is deprecated.
     pub deprecated: Option<String>,
-    /// The parameters after `&self`.
+    /// The parameters after `&self`, and how they become one JSON value.
     pub parameters: Parameters,
     /// The `T` of `RpcResult<T>`.
     pub reply: Type,
@@ -74,18 +74,12 @@ pub struct Method {
     pub error: Option<Type>,
 }
 
-/// How the parameters become one JSON value.
-#[allow(clippy::large_enum_variant, reason = "a handful of them lives for the moment of an expansion")]
-pub enum Parameters {
-    /// One parameter is the message itself.
-    Message(Parameter),
-    /// None, or several, are the fields of a generated struct.
-    Fields {
-        /// The struct's name: `KvPutArgs`.
-        arguments: Ident,
-        /// The parameters.
-        fields: Vec<Parameter>,
-    },
+/// The parameters after `&self`, and how they become one JSON value.
+pub struct Parameters {
+    /// The parameters, in their order.
+    pub list: Vec<Parameter>,
+    /// The name of the struct, `KvPutArgs`, whose fields they are. One parameter has none: it is the message itself.
+    pub arguments: Option<Ident>,
 }
 
 /// One parameter.
@@ -105,16 +99,6 @@ pub struct WireName {
     pub text: String,
     /// The token that gives it.
     pub span: Span,
-}
-
-impl Parameters {
-    /// The parameters in their order, one or many.
-    pub fn list(&self) -> &[Parameter] {
-        match self {
-            Self::Message(parameter) => std::slice::from_ref(parameter),
-            Self::Fields { fields, .. } => fields,
-        }
-    }
 }
 
 impl Method {

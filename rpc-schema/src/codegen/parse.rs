@@ -5,19 +5,23 @@ mod method;
 mod types;
 
 use proc_macro2::{Span, TokenStream};
-use syn::{Attribute, Item, ItemTrait, Meta, TraitItem, TypeParamBound, parse_quote};
+use quote::quote;
+use syn::{Attribute, Item, ItemTrait, Meta, Path, TraitItem, TypeParamBound, parse_quote};
 
 use super::attributes::{ServiceAttributes, conditional, is_rpc};
+use super::cfg::cfgs;
 use super::mistakes::Mistakes;
 use super::model::{Names, Service};
 use super::validate::validate;
 
 /// What an annotated item turned out to be.
-pub enum Parsed {
+pub(super) enum Parsed {
     /// A service.
     Service(Box<Service>),
-    /// A trait whose shape allows no more than to emit it again.
-    TraitOnly(Box<ItemTrait>),
+    /// A trait whose shape allows no more than to emit it again, and the path of the runtime.
+    TraitOnly(Box<ItemTrait>, Path),
+    /// A trait with a `#[cfg]` below `#[service]`, which the compiler has not looked at yet.
+    Conditional(TokenStream),
     /// Something else.
     NoTrait(TokenStream),
 }
@@ -41,6 +45,12 @@ pub(super) fn parse(attribute: TokenStream, item: TokenStream, mistakes: &mut Mi
 }
 
 fn parse_trait(attribute: TokenStream, mut item: ItemTrait, mistakes: &mut Mistakes) -> Parsed {
+    let cfgs = cfgs(&item.attrs);
+    if !cfgs.is_empty() {
+        item.attrs.retain(|attribute| !attribute.path().is_ident("cfg"));
+        let runtime = ServiceAttributes::parse(attribute.clone(), &mut Mistakes::default()).runtime;
+        return Parsed::Conditional(quote! { #(#cfgs)* #[#runtime::service(#attribute)] #item });
+    }
     let attributes = ServiceAttributes::parse(attribute, mistakes);
     check_attributes(&mut item.attrs, mistakes);
     let shape = check_shape(&item, mistakes);
@@ -56,7 +66,7 @@ fn parse_trait(attribute: TokenStream, mut item: ItemTrait, mistakes: &mut Mista
         }
     }
     if !shape {
-        return Parsed::TraitOnly(Box::new(item));
+        return Parsed::TraitOnly(Box::new(item), attributes.runtime);
     }
     let mut service = Service {
         names: Names::of(&item.ident),
@@ -151,17 +161,13 @@ fn check_shape(item: &ItemTrait, mistakes: &mut Mistakes) -> bool {
 fn check_supertraits(item: &mut ItemTrait, mistakes: &mut Mistakes) {
     let mut missing = vec!["Send", "Sync"];
     for bound in &item.supertraits {
-        match bound {
-            TypeParamBound::Trait(bound) if !bound.path.segments.is_empty() => {
-                let name = bound.path.segments.last().map(|segment| segment.ident.to_string());
-                match name.as_deref() {
-                    Some("Send") => missing.retain(|name| *name != "Send"),
-                    Some("Sync") => missing.retain(|name| *name != "Sync"),
-                    // Another trait may bring both along; if it does not, the compiler says so.
-                    _ => return,
-                }
-            }
-            _ => {}
+        // A lifetime brings neither.
+        let TypeParamBound::Trait(bound) = bound else { continue };
+        match bound.path.segments.last() {
+            Some(name) if name.ident == "Send" => missing.retain(|name| *name != "Send"),
+            Some(name) if name.ident == "Sync" => missing.retain(|name| *name != "Sync"),
+            // Another trait may bring both along; if it does not, the compiler says so.
+            _ => return,
         }
     }
     match missing[..] {
@@ -194,7 +200,9 @@ fn docs(attributes: &[Attribute]) -> String {
             && meta.path.is_ident("doc")
             && let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = &meta.value
         {
-            lines.extend(text.value().lines().map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned()));
+            lines.extend(
+                text.value().split('\n').map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned()),
+            );
         }
     }
     lines.join("\n").trim().to_owned()

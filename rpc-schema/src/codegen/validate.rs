@@ -5,26 +5,34 @@ use std::collections::BTreeSet;
 
 use super::cfg::are_exclusive;
 use super::mistakes::Mistakes;
-use super::model::{Method, Parameters, Service};
+use super::model::{Method, Service};
 
 /// Checks the methods of `service` against each other and against what is reserved.
 pub(super) fn validate(service: &mut Service, mistakes: &mut Mistakes) {
     check_reserved(service, mistakes);
-    let mut kept: Vec<Method> = Vec::with_capacity(service.methods.len());
-    for method in std::mem::take(&mut service.methods) {
+    let methods = std::mem::take(&mut service.methods);
+    let mut verdicts = Vec::with_capacity(methods.len());
+    for (i, method) in methods.iter().enumerate() {
+        check_called_client(method, service, mistakes);
         let before = mistakes.count();
-        let twin = check_against(&kept, &method, mistakes);
-        check_own_names(&method, mistakes);
-        if mistakes.count() == before {
-            kept.push(method);
-        } else if !twin {
-            service.broken.push(method.item);
+        let twin = check_against(&methods[..i], method, mistakes);
+        check_own_names(method, mistakes);
+        verdicts.push((twin, mistakes.count() == before));
+    }
+    for (method, (twin, sound)) in methods.into_iter().zip(verdicts) {
+        match (twin, sound) {
+            (false, true) => service.methods.push(method),
+            (false, false) => service.broken.push(method.item),
+            // The compiler would report a second method of the same name again.
+            (true, _) => {}
         }
     }
-    service.methods = kept;
-    if let Some(client) = service.methods.iter().find(|method| *method.ident() == "client") {
+}
+
+fn check_called_client(method: &Method, service: &Service, mistakes: &mut Mistakes) {
+    if method.ident() == "client" {
         mistakes.on(
-            client.ident(),
+            method.ident(),
             format_args!(
                 "`{}` has a `client` of its own, which would hide this method: call it something else, with \
                  `#[rpc(name = \"client\")]` if the wire should keep the name",
@@ -59,7 +67,7 @@ fn check_against(earlier: &[Method], method: &Method, mistakes: &mut Mistakes) -
             if other.wire_names().any(|taken| taken.text == name.text) {
                 mistakes.at(
                     name.span,
-                    format_args!("the wire name `{}` is taken by `{}`", name.text, other.ident()),
+                    format_args!("the wire name `{}` is taken by the method `{}`", name.text, other.ident()),
                 );
             }
         }
@@ -73,8 +81,7 @@ fn check_against(earlier: &[Method], method: &Method, mistakes: &mut Mistakes) -
                     method.constant
                 ),
             );
-        } else if let (Parameters::Fields { arguments: one, .. }, Parameters::Fields { arguments: two, .. }) =
-            (&other.parameters, &method.parameters)
+        } else if let (Some(one), Some(two)) = (&other.parameters.arguments, &method.parameters.arguments)
             && one == two
         {
             mistakes.on(

@@ -113,15 +113,17 @@ pub(in super::super) fn is_rpc(attribute: &Attribute) -> bool {
     attribute.path().segments.last().is_some_and(|segment| segment.ident == "rpc")
 }
 
-/// Reports a `#[rpc]` that a `cfg_attr` hides from the macro, and from the source scan.
-pub(in super::super) fn reject_conditional(attributes: &[Attribute], mistakes: &mut Mistakes) {
-    for place in attributes.iter().filter_map(|attribute| conditional(attribute, "rpc")) {
+/// Reports and takes off a `#[rpc]` that a `cfg_attr` hides from the macro, and from the source scan.
+pub(in super::super) fn reject_conditional(attributes: &mut Vec<Attribute>, mistakes: &mut Mistakes) {
+    attributes.retain(|attribute| {
+        let Some(place) = conditional(attribute, "rpc") else { return true };
         mistakes.at(
             place,
             "`#[rpc]` cannot stand in a `cfg_attr`: the wire would depend on how the crate is compiled; give two \
              methods a `#[cfg]` each",
         );
-    }
+        false
+    });
 }
 
 /// Where an attribute called `name` stands in this one, if this one is a `cfg_attr` and has it.

@@ -31,12 +31,12 @@ fn trait_method(service: &Service, method: &Method) -> TokenStream {
     let attributes = &method.item.attrs;
     match &method.item.default {
         None => {
-            let signature = signature(method, &TokenStream::new());
+            let signature = signature(service, method, &TokenStream::new());
             quote! { #(#attributes)* #signature; }
         }
         Some(body) => {
             let sync = (!has_sync(service)).then(|| quote! { ::core::marker::Sync + });
-            let signature = signature(method, &sync.into_token_stream());
+            let signature = signature(service, method, &sync.into_token_stream());
             let body = default_body(method, body);
             quote! {
                 #(#attributes)*
@@ -51,7 +51,7 @@ fn trait_method(service: &Service, method: &Method) -> TokenStream {
 fn default_body(method: &Method, body: &syn::Block) -> TokenStream {
     let output = output(method);
     let reply = Ident::new("reply", Span::mixed_site());
-    let parameters = method.parameters.list().iter().map(|parameter| {
+    let parameters = method.parameters.list.iter().map(|parameter| {
         let (mutability, ident) = (&parameter.mutability, &parameter.ident);
         quote! { let #mutability #ident = #ident; }
     });
@@ -71,13 +71,13 @@ fn default_body(method: &Method, body: &syn::Block) -> TokenStream {
 
 /// The signature of a method, in the trait or an implementation of it; `self_bounds` are further bounds on `Self`, each
 /// with a plus behind it.
-pub(super) fn signature(method: &Method, self_bounds: &TokenStream) -> TokenStream {
+pub(super) fn signature(service: &Service, method: &Method, self_bounds: &TokenStream) -> TokenStream {
     let ident = method.ident();
-    let parameters = method.parameters.list().iter().map(|parameter| {
+    let parameters = method.parameters.list.iter().map(|parameter| {
         let (ident, ty) = (&parameter.ident, &parameter.ty);
         quote! { #ident: #ty }
     });
-    let future = future(&output(method));
+    let future = future(service, &output(method));
     quote! {
         fn #ident<'life0, 'async_trait>(&'life0 self, #(#parameters),*) -> #future
         where
@@ -87,12 +87,9 @@ pub(super) fn signature(method: &Method, self_bounds: &TokenStream) -> TokenStre
 }
 
 /// What an `async` method returns once it is one that can be called through `dyn`.
-pub(super) fn future(output: &impl ToTokens) -> TokenStream {
-    quote! {
-        ::core::pin::Pin<::std::boxed::Box<
-            dyn ::core::future::Future<Output = #output> + ::core::marker::Send + 'async_trait
-        >>
-    }
+pub(super) fn future(service: &Service, output: &impl ToTokens) -> TokenStream {
+    let runtime = &service.runtime;
+    quote! { #runtime::codegen::BoxFuture<'async_trait, #output> }
 }
 
 /// The return type as it is written.
@@ -112,7 +109,7 @@ pub(super) fn implementation(
     let Service { ident: contract, runtime, .. } = service;
     let methods = service.methods.iter().map(|method| {
         let cfgs = &method.cfgs;
-        let signature = signature(method, &TokenStream::new());
+        let signature = signature(service, method, &TokenStream::new());
         let body = body(method);
         quote! { #(#cfgs)* #signature { #body } }
     });

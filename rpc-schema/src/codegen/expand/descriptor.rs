@@ -1,30 +1,34 @@
 //! The descriptors: what the service and its methods are, as static data.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Literal, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::LitInt;
 use syn::ext::IdentExt;
 
 use super::super::fingerprint;
-use super::super::model::{Method, Parameters, Service, WireName};
+use super::super::model::{Method, Service, WireName};
 use super::methods::turbofish;
 use crate::{Compat, Idempotency};
 
 /// The static descriptor of the service.
 pub(super) fn service(service: &Service) -> TokenStream {
-    let Service { runtime, visibility, docs, prefix, .. } = service;
+    let Service { runtime, visibility, ident, docs, prefix, .. } = service;
     let (name, descriptor, stub) = (&service.names.service, &service.names.descriptor, &service.names.stub);
     let methods = service.methods.iter().map(|Method { cfgs, constant, .. }| {
         quote! { #(#cfgs)* #stub::#constant }
     });
     let reserved = texts(&service.reserved);
-    let fingerprint = fingerprint::of(service);
+    let fingerprint = LitInt::new(&format!("{:#018x}", fingerprint::of(service)), Span::call_site());
     let compat = match service.compat {
         Compat::Full => quote! { Full },
         Compat::Backward => quote! { Backward },
         Compat::None => quote! { None },
     };
     let item_docs =
-        format!("What the service [`{name}`] is: its methods, their attributes and their schemas.");
+        format!(" What the service [`{name}`] is: its methods, their attributes and their schemas.");
+    // With the span of the trait's name these say where that stands, and not where the attribute does.
+    let file = quote_spanned! { ident.span() => ::core::file!() };
+    let line = quote_spanned! { ident.span() => ::core::line!() };
     let quiet = super::quiet();
     quote! {
         #[doc = #item_docs]
@@ -37,8 +41,8 @@ pub(super) fn service(service: &Service) -> TokenStream {
             methods: &[#(#methods),*],
             reserved: &[#(#reserved),*],
             fingerprint: #fingerprint,
-            file: ::core::file!(),
-            line: ::core::line!(),
+            file: #file,
+            line: #line,
         };
     }
 }
@@ -54,14 +58,14 @@ pub(super) fn method(service: &Service, method: &Method) -> TokenStream {
         Idempotency::Idempotent => quote! { Idempotent },
         Idempotency::ReadOnly => quote! { ReadOnly },
     };
-    let timeout_ms = option(method.timeout_ms);
-    let retries = option(method.retries);
-    let hedge_ms = option(method.hedge_ms);
+    let timeout_ms = option(method.timeout_ms.map(Literal::u64_unsuffixed));
+    let retries = option(method.retries.map(Literal::u32_unsuffixed));
+    let hedge_ms = option(method.hedge_ms.map(Literal::u64_unsuffixed));
     let deprecated = option(method.deprecated.as_deref());
     let parameters = parameters(service, method);
     let types = turbofish(service, method);
     let error = option(method.error.as_ref().map(|_| quote! { #runtime::codegen::error_schema #types }));
-    let item_docs = format!("What `{name}` is: its attributes and its schemas.");
+    let item_docs = format!(" What `{name}` is: its attributes and its schemas.");
     quote! {
         #(#cfgs)*
         #[doc = #item_docs]
@@ -85,13 +89,11 @@ pub(super) fn method(service: &Service, method: &Method) -> TokenStream {
 
 fn parameters(service: &Service, method: &Method) -> TokenStream {
     let runtime = &service.runtime;
-    match &method.parameters {
-        Parameters::Message(_) => quote! { #runtime::codegen::Parameters::Message },
-        Parameters::Fields { fields, .. } => {
-            let names = fields.iter().map(|field| field.ident.unraw().to_string());
-            quote! { #runtime::codegen::Parameters::Fields(&[#(#names),*]) }
-        }
+    if method.parameters.arguments.is_none() {
+        return quote! { #runtime::codegen::Parameters::Message };
     }
+    let names = method.parameters.list.iter().map(|field| field.ident.unraw().to_string());
+    quote! { #runtime::codegen::Parameters::Fields(&[#(#names),*]) }
 }
 
 fn option(value: Option<impl quote::ToTokens>) -> TokenStream {

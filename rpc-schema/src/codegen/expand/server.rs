@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::super::model::{Method, Parameters, Service};
+use super::super::model::{Method, Service};
 use super::contract::future;
 use super::methods::turbofish;
 
@@ -18,11 +18,12 @@ pub(super) fn server(service: &Service) -> TokenStream {
 fn adapter(service: &Service) -> TokenStream {
     let visibility = &service.visibility;
     let (name, server) = (&service.names.service, &service.names.server);
-    let docs = format!("Serves an implementation of [`{name}`]: calls by name become calls of the trait.");
+    let docs = format!(" Serves an implementation of [`{name}`]: calls by name become calls of the trait.");
     let quiet = super::quiet();
     quote! {
         #[doc = #docs]
         #quiet
+        #[allow(missing_debug_implementations)]
         #visibility struct #server<T: ?::core::marker::Sized> {
             inner: ::std::sync::Arc<T>,
         }
@@ -87,15 +88,11 @@ fn arm(service: &Service, method: &Method) -> TokenStream {
         Some(_) => quote! { answer_typed },
     };
     let types = turbofish(service, method);
-    let call = match &method.parameters {
-        Parameters::Message(_) => quote! { |arguments| <T as #contract>::#ident(&*self.inner, arguments) },
-        Parameters::Fields { fields, .. } if fields.is_empty() => {
-            quote! { |_| <T as #contract>::#ident(&*self.inner) }
-        }
-        Parameters::Fields { fields, .. } => {
-            let fields = fields.iter().map(|field| &field.ident);
-            quote! { |arguments| <T as #contract>::#ident(&*self.inner, #(arguments.#fields),*) }
-        }
+    let fields = method.parameters.list.iter().map(|field| &field.ident);
+    let call = match (&method.parameters.arguments, fields.len()) {
+        (None, _) => quote! { |arguments| <T as #contract>::#ident(&*self.inner, arguments) },
+        (Some(_), 0) => quote! { |_| <T as #contract>::#ident(&*self.inner) },
+        (Some(_), _) => quote! { |arguments| <T as #contract>::#ident(&*self.inner, #(arguments.#fields),*) },
     };
     quote! {
         #(#cfgs)*
@@ -108,9 +105,9 @@ fn arm(service: &Service, method: &Method) -> TokenStream {
 fn implementation(service: &Service) -> TokenStream {
     let Service { ident, runtime, .. } = service;
     let (server, descriptor) = (&service.names.server, &service.names.descriptor);
-    let text = future(&quote! { ::std::string::String });
+    let text = future(service, &quote! { ::std::string::String });
     let bytes = quote! { #runtime::codegen::Bytes };
-    let result = future(&quote! { ::core::result::Result<#bytes, #runtime::RpcError> });
+    let result = future(service, &quote! { ::core::result::Result<#bytes, #runtime::RpcError> });
     quote! {
         #[automatically_derived]
         impl<T: #ident + ?::core::marker::Sized + 'static> #runtime::Server for #server<T> {

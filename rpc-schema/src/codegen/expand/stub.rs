@@ -11,14 +11,14 @@ use super::{arguments, contract, descriptor};
 pub(super) fn stub(service: &Service) -> TokenStream {
     let Service { runtime, visibility, .. } = service;
     let (name, stub) = (&service.names.service, &service.names.stub);
-    let docs = format!("Calls [`{name}`] on a server: the client side of the trait.");
+    let docs = format!(" Calls [`{name}`] on a server: the client side of the trait.");
     let descriptors = service.methods.iter().map(|method| descriptor::method(service, method));
     let implementation = contract::implementation(service, stub, |method| body(service, method));
     let quiet = super::quiet();
     quote! {
         #[doc = #docs]
         #quiet
-        #[derive(::core::clone::Clone)]
+        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
         #visibility struct #stub {
             client: #runtime::RpcClient,
         }

@@ -13,7 +13,7 @@ use super::super::mistakes::Mistakes;
 use super::super::model::{Method, Parameter, Parameters, WireName};
 use super::super::names;
 use super::docs;
-use super::types::{Role, check_owned, type_text};
+use super::types::{Role, check_owned, sized_form, type_text};
 
 /// Parses a method, and takes off it what does not go on the emitted trait. Nothing if its signature is wrong; what is
 /// wrong with its attributes counts as not said.
@@ -24,7 +24,7 @@ pub(super) fn parse(
     prefix: &str,
     mistakes: &mut Mistakes,
 ) -> Option<Method> {
-    reject_conditional(&item.attrs, mistakes);
+    reject_conditional(&mut item.attrs, mistakes);
     let attributes = MethodAttributes::parse(&item.attrs, mistakes);
     item.attrs.retain(|attribute| !is_rpc(attribute));
     let deprecated = deprecation(&mut item.attrs, attributes.deprecated.as_ref(), mistakes);
@@ -34,19 +34,14 @@ pub(super) fn parse(
     check_qualifiers(&mut item.sig, mistakes);
     check_receiver(&item.sig, mistakes);
     let has_body = item.default.is_some();
-    let mut parameters = parameters(&mut item.sig, has_body, mistakes);
+    let parameters = parameters(&mut item.sig, has_body, mistakes);
     let output = output(&item.sig, mistakes);
     if mistakes.count() > before {
         return None;
     }
     let (reply, error) = output?;
-    let parameters = match (parameters.pop(), parameters.is_empty()) {
-        (Some(message), true) => Parameters::Message(message),
-        (last, _) => {
-            parameters.extend(last);
-            Parameters::Fields { arguments: names::arguments(service, &item.sig.ident), fields: parameters }
-        }
-    };
+    let is_message = parameters.len() == 1;
+    let arguments = (!is_message).then(|| names::arguments(service, &item.sig.ident));
     Some(Method {
         index,
         cfgs: cfgs(&item.attrs),
@@ -61,7 +56,7 @@ pub(super) fn parse(
         retries: attributes.retries,
         hedge_ms: attributes.hedge_ms,
         deprecated,
-        parameters,
+        parameters: Parameters { list: parameters, arguments },
         reply,
         error,
     })
@@ -131,7 +126,9 @@ fn deprecation_note(attribute: &Attribute) -> String {
 fn check_qualifiers(signature: &mut Signature, mistakes: &mut Mistakes) {
     let name = signature.ident.clone();
     if let Some(constness) = signature.constness.take() {
-        mistakes.on(constness, "an RPC runs on another machine: it cannot be `const`");
+        mistakes.on(constness, format_args!("an RPC runs on another machine: write `async fn {name}`"));
+    } else if signature.asyncness.is_none() {
+        mistakes.on(signature.fn_token, format_args!("an RPC is waited for: write `async fn {name}`"));
     }
     if let Safety::Unsafe(unsafety) = &signature.safety {
         mistakes.on(unsafety, "an RPC is safe: the other side of a wire can promise nothing");
@@ -141,9 +138,6 @@ fn check_qualifiers(signature: &mut Signature, mistakes: &mut Mistakes) {
     }
     if let Some(variadic) = signature.variadic.take() {
         mistakes.on(variadic.dots, "an RPC has a fixed number of arguments: pass a `Vec`");
-    }
-    if signature.asyncness.is_none() {
-        mistakes.on(signature.fn_token, format_args!("an RPC is waited for: write `async fn {name}`"));
     }
     if !signature.generics.params.is_empty() {
         mistakes.on(
@@ -183,6 +177,9 @@ fn parameter(input: &mut PatType, has_body: bool, mistakes: &mut Mistakes) -> Op
         );
     }
     check_owned(&input.ty, Role::Argument, mistakes);
+    if let Some(sized) = sized_form(&input.ty) {
+        *input.ty = sized;
+    }
     match &*input.pat {
         Pat::Ident(pattern)
             if pattern.by_ref.is_none()

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::visit::{self, Visit};
-use syn::{GenericArgument, Lifetime, PathArguments, Type, TypePath, TypeReference};
+use syn::{GenericArgument, Ident, Lifetime, PathArguments, Type, TypePath, TypeReference, parse_quote};
 
 use super::super::mistakes::Mistakes;
 
@@ -35,7 +35,20 @@ impl Role {
 
 /// Reports every part of `ty` that cannot travel.
 pub(super) fn check_owned(ty: &Type, role: Role, mistakes: &mut Mistakes) {
-    Check { role, mistakes }.visit_type(ty);
+    let mut check = Check { role, mistakes };
+    match sized_form(ty) {
+        Some(sized) => check.use_instead(&sized, ty),
+        None => check.visit_type(ty),
+    }
+}
+
+/// What `str` and `[T]` become when they stand alone; in a `Box` they are fine.
+pub(super) fn sized_form(ty: &Type) -> Option<Type> {
+    match ty {
+        Type::Slice(_) => Some(owned(ty)),
+        Type::Path(path) if path.path.is_ident("str") => Some(owned(ty)),
+        _ => None,
+    }
 }
 
 struct Check<'a> {
@@ -44,9 +57,9 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn use_instead(&mut self, better: &str, of: &impl ToTokens, text: &str) {
-        let reason = self.role.owned();
-        self.mistakes.on(of, format_args!("{reason}: use `{better}` instead of `{text}`"));
+    fn use_instead(&mut self, better: &Type, wrong: &impl ToTokens) {
+        let (reason, better, text) = (self.role.owned(), type_text(better), type_text(wrong));
+        self.mistakes.on(wrong, format_args!("{reason}: use `{better}` instead of `{text}`"));
     }
 }
 
@@ -63,27 +76,20 @@ impl<'ast> Visit<'ast> for Check<'_> {
             Type::Never(_) | Type::Macro(_) | Type::Verbatim(_) => {
                 self.mistakes.on(ty, format_args!("{concrete}: write the type itself"));
             }
-            Type::Slice(slice) => {
-                let better = format!("Vec<{}>", type_text(&slice.elem));
-                self.use_instead(&better, ty, &type_text(ty));
-            }
             _ => visit::visit_type(self, ty),
         }
     }
 
     fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
-        self.use_instead(&owned(&reference.elem), reference, &type_text(reference));
+        self.use_instead(&owned(&reference.elem), reference);
     }
 
     fn visit_type_path(&mut self, path: &'ast TypePath) {
         match path.path.segments.last() {
             Some(segment) if segment.ident == "Cow" && borrows(&segment.arguments) => {
                 if let Some(elem) = first_type(&segment.arguments) {
-                    self.use_instead(&owned(elem), path, &type_text(path));
+                    self.use_instead(&owned(elem), path);
                 }
-            }
-            Some(segment) if path.path.segments.len() == 1 && segment.ident == "str" => {
-                self.use_instead("String", path, "str");
             }
             _ if path.path.segments.first().is_some_and(|first| first.ident == "Self") => {
                 let concrete = self.role.concrete();
@@ -103,17 +109,25 @@ impl<'ast> Visit<'ast> for Check<'_> {
 }
 
 /// The owned form of what is borrowed.
-fn owned(borrowed: &Type) -> String {
-    let text = match borrowed {
-        Type::Slice(slice) => return format!("Vec<{}>", type_text(&slice.elem)),
-        other => type_text(other),
-    };
-    match text.as_str() {
-        "str" => "String".to_owned(),
-        "Path" => "PathBuf".to_owned(),
-        "OsStr" => "OsString".to_owned(),
-        _ => text,
+fn owned(borrowed: &Type) -> Type {
+    if let Type::Slice(slice) = borrowed {
+        let elem = &slice.elem;
+        return parse_quote!(Vec<#elem>);
     }
+    let mut owned = borrowed.clone();
+    if let Type::Path(path) = &mut owned
+        && let Some(segment) = path.path.segments.last_mut()
+    {
+        let name = match segment.ident.to_string().as_str() {
+            "str" => "String",
+            "Path" => "PathBuf",
+            "OsStr" => "OsString",
+            "CStr" => "CString",
+            _ => return owned,
+        };
+        segment.ident = Ident::new(name, segment.ident.span());
+    }
+    owned
 }
 
 fn borrows(arguments: &PathArguments) -> bool {

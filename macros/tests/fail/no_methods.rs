@@ -1,0 +1,6 @@
+//! A service has something to serve.
+
+#[traitwire::service]
+trait Kv: Send + Sync {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! The contract is a trait.
+
+#[traitwire::service]
+struct Kv;
+
+fn main() {}

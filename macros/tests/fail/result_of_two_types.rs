@@ -1,0 +1,10 @@
+//! `RpcResult` has its error already.
+
+use traitwire::RpcResult;
+
+#[traitwire::service]
+trait Kv: Send + Sync {
+    async fn get(&self, key: String) -> RpcResult<String, ()>;
+}
+
+fn main() {}
