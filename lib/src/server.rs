@@ -2,6 +2,7 @@
 
 mod batch;
 mod connections;
+mod documents;
 mod handler;
 mod http;
 mod limits;

@@ -4,6 +4,7 @@ mod call;
 mod demo;
 mod kv;
 mod lock;
+mod schema;
 mod serve;
 
 use std::process::ExitCode;
@@ -30,6 +31,9 @@ enum Command {
     Lock(lock::Lock),
     /// Call any method of a running server.
     Call(call::Call),
+    /// Look at the schemas of this binary's services.
+    #[command(subcommand)]
+    Schema(schema::Schema),
     /// See it all work: a server process, puts and gets, and the lock.
     Demo,
 }
@@ -94,6 +98,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Kv(command) => command.run().await,
             Command::Lock(command) => command.run().await,
             Command::Call(command) => command.run().await,
+            Command::Schema(command) => command.run(),
             Command::Demo => demo::run().await,
         }
     });

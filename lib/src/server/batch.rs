@@ -18,6 +18,9 @@ use crate::call::{Call, TRACEPARENT};
 use crate::error::{RpcError, RpcResult};
 use crate::jsonrpc::{self, ErrorObject, Request};
 
+/// The method that gives the OpenRPC document (OpenRPC specification, "Service Discovery Method").
+const DISCOVER: &str = "rpc.discover";
+
 /// What all calls of one HTTP request share.
 pub(super) struct Envelope {
     pub(super) headers: Arc<HeaderMap>,
@@ -125,6 +128,10 @@ fn start(service: &Service, body: &Bytes, item: &RawValue, envelope: &Envelope) 
         return Started::Refused(invalid_request("`id` must be a string, a number or null".to_owned()));
     }
     let id: Option<Box<str>> = request.id.map(|id| id.get().into());
+    if request.method == DISCOVER {
+        let document = service.discover();
+        return Started::Running(Box::pin(std::future::ready((id, document))));
+    }
     let method: Cow<'static, str> = Cow::Owned(request.method.into_owned());
     let arguments = match request.params {
         None => Bytes::from_static(b"{}"),

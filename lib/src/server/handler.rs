@@ -12,7 +12,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use traitwire_schema::MethodDescriptor;
+use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
 use crate::call::{Call, CallContext};
 use crate::error::{Executed, RpcError, RpcResult};
@@ -39,6 +39,10 @@ type Running = Pin<Box<dyn Future<Output = RpcResult<Bytes>> + Send>>;
 impl Handler {
     pub(crate) fn new(server: Arc<dyn Server>, layers: Vec<Arc<dyn Layer>>) -> Self {
         Self { server, layers: layers.into() }
+    }
+
+    pub(crate) fn services(&self) -> Vec<&'static ServiceDescriptor> {
+        self.server.services()
     }
 
     pub(crate) fn method(&self, name: &str) -> Option<&'static MethodDescriptor> {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -21,6 +21,7 @@ use traitwire_schema::argument_fields;
 
 use super::batch::{self, Answer, Envelope};
 use super::connections::{Connections, Open};
+use super::documents::Documents;
 use super::handler::{Handler, about};
 use super::limits::Limits;
 use super::positions::by_name;
@@ -154,6 +155,7 @@ struct Shared {
     limits: Limits,
     calls: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    documents: OnceLock<RpcResult<Documents>>,
 }
 
 /// Bytes of bodies are counted in units of this size.
@@ -167,6 +169,7 @@ impl Service {
                 handler: Handler::new(server, layers),
                 calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
                 bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(BODY_UNIT))),
+                documents: OnceLock::new(),
                 limits,
             }),
         }
@@ -180,6 +183,16 @@ impl Service {
         let all = u32::try_from(self.shared.limits.concurrent_calls).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let _all = self.shared.calls.acquire_many(all).await;
+    }
+
+    fn documents(&self) -> RpcResult<&Documents> {
+        let make = || Documents::new(&self.shared.handler.services());
+        self.shared.documents.get_or_init(make).as_ref().map_err(Clone::clone)
+    }
+
+    /// The OpenRPC document.
+    pub(super) fn discover(&self) -> RpcResult<Bytes> {
+        self.documents().map(|documents| documents.openrpc.clone())
     }
 
     /// Runs a call that is within the limits.
@@ -338,14 +351,18 @@ impl Service {
     }
 
     fn get(&self, path: &str) -> Response<Body> {
-        match path {
-            "healthz" | "readyz" => json(StatusCode::OK, "{\"status\":\"ok\"}"),
-            _ if self.shared.handler.method(path).is_some() => not_allowed("POST"),
-            _ => {
-                let error =
-                    RpcError::new(Code::NotFound, format!("there is nothing at /{path}")).not_executed();
-                error_response(error.code().http_status(), &error)
+        let found = match path {
+            "healthz" | "readyz" => return json(StatusCode::OK, "{\"status\":\"ok\"}"),
+            _ if path == "_schema" || path.starts_with("_schema/") => {
+                self.documents().map(|documents| documents.at(path))
             }
+            _ if self.shared.handler.method(path).is_some() => return not_allowed("POST"),
+            _ => Ok(None),
+        };
+        let nothing = || RpcError::new(Code::NotFound, format!("there is nothing at /{path}")).not_executed();
+        match found.and_then(|document| document.cloned().ok_or_else(nothing)) {
+            Ok(document) => json(StatusCode::OK, document),
+            Err(error) => error_response(error.code().http_status(), &error),
         }
     }
 }
