@@ -1,17 +1,15 @@
 //! `traitwire demo`: the system in a few seconds, on real processes and sockets.
 
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 use traitwire::{KVError, KvClient, RpcClient};
 use traitwire_kv::kv_single::client::{CallError, SingleKvClient};
 use traitwire_kv::lock::Lock;
 
 use super::Failure;
+use super::child::Child;
 
 /// How long any step may take.
 const STEP_TIME: Duration = Duration::from_secs(10);
@@ -19,8 +17,9 @@ const STEP_TIME: Duration = Duration::from_secs(10);
 const WORKERS: usize = 8;
 
 pub(super) async fn run() -> Result<u8, Failure> {
-    let (mut server, url) = start_server().await?;
-    println!("1. a server process (pid {}) listens on {url}", server.id().unwrap_or_default());
+    let mut server = Child::start(&["serve", "--listen", "127.0.0.1:0"]).await?;
+    let url = server.url().to_owned();
+    println!("1. a server process (pid {}) listens on {url}", server.pid());
     let client = RpcClient::new(url.clone(), 1);
     let kv = SingleKvClient::new(client.clone());
     versions(&kv).await?;
@@ -28,34 +27,13 @@ pub(super) async fn run() -> Result<u8, Failure> {
         client.try_call("get", &serde_json::json!({ "key": "greeting" })).await.map_err(Failure::new)?;
     println!("3. the same in JSON: curl -d '{{\"key\":\"greeting\"}}' {url}/get\n   {reply}");
     lock(&url).await?;
-    server.kill().await.map_err(Failure::new)?;
+    server.kill().await?;
     match kv.try_get("greeting", Duration::from_millis(500)).await {
         Err(CallError::Rpc(error)) => println!("5. the server is killed, and a get says so: {error}"),
         other => return Err(Failure::new(format!("a killed server answered: {other:?}"))),
     }
     println!("all of it held");
     Ok(0)
-}
-
-async fn start_server() -> Result<(Child, String), Failure> {
-    let program = std::env::current_exe().map_err(Failure::new)?;
-    let mut server = Command::new(program)
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(Failure::new)?;
-    let stdout = server.stdout.take().ok_or_else(|| Failure::new("the server has no standard output"))?;
-    let mut lines = BufReader::new(stdout).lines();
-    let line = tokio::time::timeout(STEP_TIME, lines.next_line())
-        .await
-        .map_err(|_| Failure::new("the server did not start in time"))?
-        .map_err(Failure::new)?
-        .ok_or_else(|| Failure::new("the server ended at once"))?;
-    let event: Value = serde_json::from_str(&line).map_err(Failure::new)?;
-    let url = event["url"].as_str().ok_or_else(|| Failure::new("the server did not say its URL"))?;
-    Ok((server, url.to_owned()))
 }
 
 async fn versions(kv: &SingleKvClient) -> Result<(), Failure> {

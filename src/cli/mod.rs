@@ -1,6 +1,8 @@
 //! What the commands are; each has a file of its own.
 
+mod bench;
 mod call;
+mod child;
 mod demo;
 mod kv;
 mod lock;
@@ -34,6 +36,9 @@ enum Command {
     /// Look at the schemas of this binary's services.
     #[command(subcommand)]
     Schema(schema::Schema),
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// See it all work: a server process, puts and gets, and the lock.
     Demo,
 }
@@ -99,6 +104,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Lock(command) => command.run().await,
             Command::Call(command) => command.run().await,
             Command::Schema(command) => command.run(),
+            Command::Bench(command) => command.run().await,
             Command::Demo => demo::run().await,
         }
     });

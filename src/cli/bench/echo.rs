@@ -1,0 +1,95 @@
+//! The service that is measured, once as an annotated trait and once by hand, with one message for both.
+
+use std::io::Write;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::TcpListener;
+use traitwire::{RpcClient, RpcResult};
+
+use super::Case;
+
+/// Gives back what it gets.
+#[traitwire::service]
+pub(crate) trait Echo: Send + Sync {
+    /// Gives back the message.
+    async fn echo(&self, message: Message) -> RpcResult<Message>;
+}
+
+/// About 100 bytes as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Message {
+    /// 16 bytes.
+    pub(super) key: String,
+    /// 64 bytes.
+    pub(super) value: String,
+    /// Any number.
+    pub(super) version: u64,
+}
+
+impl Message {
+    pub(super) fn new(version: u64) -> Self {
+        Self { key: "k".repeat(16), value: "v".repeat(64), version }
+    }
+}
+
+struct Echoing;
+
+#[traitwire::async_trait]
+impl Echo for Echoing {
+    async fn echo(&self, message: Message) -> RpcResult<Message> {
+        Ok(message)
+    }
+}
+
+/// Serves the echo until the process is killed.
+pub(super) async fn serve(case: Case) -> std::io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    writeln!(std::io::stdout(), "{}", json!({ "event": "listening", "url": url }))?;
+    match case {
+        Case::Traitwire => traitwire::serve(listener, EchoServer::new(Echoing), std::future::pending()).await,
+        Case::Handwritten => {
+            let echo = axum::routing::post(async |message: axum::Json<Message>| message);
+            let app = axum::Router::new().route("/echo", echo);
+            // The delay of small packets would make the hand-written server look worse than it is.
+            let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::warn!(%error, "cannot set TCP_NODELAY");
+                }
+            });
+            axum::serve(listener, app).await
+        }
+    }
+}
+
+/// One client, shared by all workers.
+#[derive(Clone)]
+pub(super) enum Client {
+    Traitwire(EchoStub),
+    Handwritten { http: reqwest::Client, url: String },
+}
+
+impl Client {
+    pub(super) fn new(case: Case, url: &str) -> reqwest::Result<Self> {
+        Ok(match case {
+            Case::Traitwire => Self::Traitwire(EchoStub::new(RpcClient::new(url.to_owned(), 1))),
+            Case::Handwritten => {
+                let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
+                Self::Handwritten { http, url: format!("{url}/echo") }
+            }
+        })
+    }
+
+    /// Calls once; gives whether the right reply came.
+    pub(super) async fn call(&self, message: &Message) -> bool {
+        match self {
+            Self::Traitwire(stub) => stub.echo(message.clone()).await.is_ok_and(|reply| reply == *message),
+            Self::Handwritten { http, url } => {
+                let reply = async { http.post(url).json(message).send().await?.json::<Message>().await };
+                reply.await.is_ok_and(|reply| reply == *message)
+            }
+        }
+    }
+}
