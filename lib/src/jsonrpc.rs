@@ -23,20 +23,20 @@ pub(crate) const SERVER_ERROR: i32 = -32000;
 
 /// A request, or a notification when `id` is missing. `timeout_ms` and `traceparent` are extensions: what differs
 /// between the calls of one batch and would otherwise be a header.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Request<'a> {
     #[serde(borrow)]
     pub(crate) jsonrpc: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) method: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub(crate) params: Option<&'a RawValue>,
     // A null id is an id: only a missing one makes a notification.
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(crate) id: Option<&'a RawValue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) timeout_ms: Option<u64>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub(crate) traceparent: Option<Cow<'a, str>>,
 }
 
@@ -90,6 +90,36 @@ impl ErrorObject {
     }
 }
 
+/// Appends a request, whose arguments are JSON already.
+pub(crate) fn write_request(
+    out: &mut Vec<u8>,
+    id: usize,
+    method: &str,
+    arguments: &[u8],
+    timeout_ms: Option<u64>,
+    traceparent: Option<&str>,
+) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");
+    write_json(out, method);
+    out.extend_from_slice(b",\"params\":");
+    out.extend_from_slice(arguments);
+    if let Some(timeout_ms) = timeout_ms {
+        out.extend_from_slice(b",\"timeout_ms\":");
+        write_json(out, &timeout_ms);
+    }
+    if let Some(traceparent) = traceparent {
+        out.extend_from_slice(b",\"traceparent\":");
+        write_json(out, traceparent);
+    }
+    out.extend_from_slice(b",\"id\":");
+    write_json(out, &id);
+    out.push(b'}');
+}
+
+fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("texts, numbers and errors are JSON and a Vec takes all");
+}
+
 /// Appends the reply to a call that succeeded.
 pub(crate) fn write_result(out: &mut Vec<u8>, id: &str, result: &[u8]) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
@@ -104,7 +134,7 @@ pub(crate) fn write_error(out: &mut Vec<u8>, id: &str, error: &ErrorObject) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     out.extend_from_slice(id.as_bytes());
     out.extend_from_slice(b",\"error\":");
-    serde_json::to_writer(&mut *out, error).expect("an error object has string keys and a Vec takes all");
+    write_json(out, error);
     out.push(b'}');
 }
 

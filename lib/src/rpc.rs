@@ -182,6 +182,14 @@ impl RpcClient {
     async fn invoke_raw(&self, call: Call) -> RpcResult<Bytes> {
         let Some(method) = call.descriptor else { return self.send(call).await };
         let attempts = self.shared.retry.attempts(method);
+        if attempts == 1 && method.hedge_ms.is_none() {
+            return self.send(call).await;
+        }
+        // Boxed, so that calls which are sent once do not carry the room for the others.
+        Box::pin(self.repeat(call, method, attempts)).await
+    }
+
+    async fn repeat(&self, call: Call, method: &'static MethodDescriptor, attempts: u32) -> RpcResult<Bytes> {
         let mut attempt = 1;
         loop {
             let result = match method.hedge_ms {

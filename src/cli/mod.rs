@@ -90,7 +90,8 @@ pub(crate) fn run() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
         )
         .init();
-    let runtime = match tokio::runtime::Runtime::new() {
+    // One thread: calls are far shorter than waking another thread for them (`bench rpc` shows it).
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("traitwire: cannot start: {error}");

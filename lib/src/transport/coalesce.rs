@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::http::{Exchange, failed, refusal};
 use crate::call::{Call, TRACEPARENT};
 use crate::error::{Code, RpcError, RpcResult};
-use crate::jsonrpc::{Reply, Request, Splitter};
+use crate::jsonrpc::{self, Reply, Splitter};
 
 /// How calls made at the same time share exchanges.
 #[derive(Clone, Debug)]
@@ -25,7 +24,7 @@ pub struct CoalesceLimits {
     pub items: usize,
     /// Bytes of arguments of one exchange. 1 MiB by default; one call that is larger goes alone.
     pub bytes: usize,
-    /// Exchanges that wait for their first reply. 1 by default.
+    /// Exchanges that wait for their first reply. 2 by default: while one is under way the next is prepared.
     pub unanswered: usize,
     /// How long a call waits for company at most. 1 ms by default.
     pub linger: Duration,
@@ -40,7 +39,7 @@ impl Default for CoalesceLimits {
         Self {
             items: 1_024,
             bytes: 1 << 20,
-            unanswered: 1,
+            unanswered: 2,
             linger: Duration::from_millis(1),
             queue: 65_536,
             reply_bytes: 64 << 20,
@@ -56,6 +55,15 @@ impl CoalesceLimits {
 }
 
 type ReplySender = oneshot::Sender<RpcResult<Bytes>>;
+type ReplyReceiver = oneshot::Receiver<RpcResult<Bytes>>;
+
+/// What becomes of a call.
+enum Joined {
+    /// It is sent at once, by itself.
+    Goes(Call, Unanswered),
+    /// It waits for its turn, and gets its reply here.
+    Waits(ReplyReceiver),
+}
 
 struct Queued {
     call: Call,
@@ -89,31 +97,26 @@ impl Lane {
         if self.limits.items <= 1 || call.arguments.len() >= self.limits.bytes {
             return self.exchange.lone(call).await;
         }
-        let waiting = {
-            let mut state = self.lock();
-            if state.unanswered < self.limits.unanswered && state.last_items <= 1 && state.queue.is_empty() {
-                state.unanswered += 1;
-                None
-            } else {
-                Some(self.enqueue(&mut state, call.clone())?)
-            }
-        };
-        match waiting {
-            None => {
-                let _unanswered = Unanswered { lane: Arc::clone(self) };
-                self.exchange.lone(call).await
-            }
-            Some(reply) => {
+        match self.join(call)? {
+            Joined::Waits(reply) => {
                 reply.await.unwrap_or_else(|_| Err(RpcError::unavailable("the exchange was given up")))
             }
+            // Boxed, so that the many calls that wait do not carry the room for an exchange.
+            Joined::Goes(call, _unanswered) => Box::pin(self.exchange.lone(call)).await,
         }
     }
 
-    fn enqueue(
-        self: &Arc<Self>,
-        state: &mut State,
-        call: Call,
-    ) -> RpcResult<oneshot::Receiver<RpcResult<Bytes>>> {
+    fn join(self: &Arc<Self>, call: Call) -> RpcResult<Joined> {
+        let mut state = self.lock();
+        let free = state.unanswered < self.limits.unanswered;
+        if free && state.last_items <= 1 && state.queue.is_empty() {
+            state.unanswered += 1;
+            return Ok(Joined::Goes(call, Unanswered { lane: Arc::clone(self) }));
+        }
+        self.enqueue(&mut state, call).map(Joined::Waits)
+    }
+
+    fn enqueue(self: &Arc<Self>, state: &mut State, call: Call) -> RpcResult<ReplyReceiver> {
         if state.queue.len() >= self.limits.queue {
             return Err(RpcError::resource_exhausted(format!("{} calls wait to be sent", self.limits.queue)));
         }
@@ -270,29 +273,33 @@ fn goes_with(first: &Call, next: &Call) -> bool {
     without_trace(first) == without_trace(next)
 }
 
+/// What a request has besides its method and arguments, at most.
+const REQUEST_OVERHEAD_BYTES: usize = 128;
+
 fn encode(batch: &[Queued], deadline: Option<Instant>) -> Bytes {
-    let ids: Vec<Box<RawValue>> =
-        (0..batch.len()).map(|id| RawValue::from_string(id.to_string()).expect("a number is JSON")).collect();
-    let requests: Vec<Request<'_>> = batch
-        .iter()
-        .zip(&ids)
-        .map(|(Queued { call, .. }, id)| Request {
-            jsonrpc: "2.0".into(),
-            method: call.method.as_ref().into(),
-            params: serde_json::from_slice(&call.arguments).ok(),
-            id: Some(id),
-            timeout_ms: call
-                .deadline
-                .filter(|own| deadline.is_none_or(|all| *own + Duration::from_millis(1) < all))
-                .map(|own| {
-                    u64::try_from(own.saturating_duration_since(Instant::now()).as_millis())
-                        .unwrap_or(u64::MAX)
-                }),
-            traceparent: call.headers.get(&TRACEPARENT).and_then(|trace| Some(trace.to_str().ok()?.into())),
-        })
-        .collect();
-    serde_json::to_vec(&requests).expect("requests have string keys and a Vec takes all").into()
+    let bytes =
+        |Queued { call, .. }: &Queued| call.method.len() + call.arguments.len() + REQUEST_OVERHEAD_BYTES;
+    let mut out = Vec::with_capacity(batch.iter().map(bytes).sum());
+    let now = Instant::now();
+    out.push(b'[');
+    for (id, Queued { call, .. }) in batch.iter().enumerate() {
+        if id > 0 {
+            out.push(b',');
+        }
+        // The exchange carries the latest deadline of all; only a call that is clearly earlier says so itself.
+        let own_ms = call
+            .deadline
+            .filter(|own| deadline.is_none_or(|all| *own + DEADLINE_SLACK < all))
+            .map(|own| u64::try_from(own.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX));
+        let trace = call.headers.get(&TRACEPARENT).and_then(|trace| trace.to_str().ok());
+        jsonrpc::write_request(&mut out, id, &call.method, &call.arguments, own_ms, trace);
+    }
+    out.push(b']');
+    out.into()
 }
+
+/// By how much a call's deadline must be earlier than its batch's to be worth its bytes.
+const DEADLINE_SLACK: Duration = Duration::from_millis(5);
 
 /// Gives one reply to the call it belongs to. The server says with a reply that has no id that it refuses the batch.
 fn deliver(object: &Bytes, waiting: &mut [Option<ReplySender>]) -> Result<(), RpcError> {

@@ -1,6 +1,7 @@
 //! The HTTP/1.1 transport: a lone call is a `POST /{method}`, calls made together are one JSON-RPC batch.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an idle connection is kept; shorter than a server's idle timeout, so that the server never closes one that
 /// is just being used.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How many URLs of methods are kept.
+const URLS_MAX: usize = 1_024;
 
 /// Sends calls over HTTP/1.1 with keep-alive.
 pub struct HttpTransport {
@@ -42,11 +46,12 @@ impl Transport for HttpTransport {
 pub(super) struct Exchange {
     // What is wrong with the URL shows at each call: the constructors cannot fail.
     endpoint: Result<(Client, Url), RpcError>,
+    urls: Mutex<HashMap<String, Url>>,
 }
 
 impl Exchange {
     fn new(url: &str) -> Self {
-        Self { endpoint: endpoint(url).map_err(RpcError::not_executed) }
+        Self { endpoint: endpoint(url).map_err(RpcError::not_executed), urls: Mutex::default() }
     }
 
     /// Sends one call as `POST /{method}`.
@@ -66,9 +71,7 @@ impl Exchange {
         deadline: Option<Instant>,
     ) -> RpcResult<Response> {
         let (client, base) = self.endpoint.as_ref().map_err(Clone::clone)?;
-        let mut url = base.clone();
-        url.set_path(&format!("{}{path}", base.path()));
-        let mut request = Request::new(Method::POST, url);
+        let mut request = Request::new(Method::POST, self.url(base, path));
         *request.headers_mut() = headers.clone();
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(deadline) = deadline {
@@ -78,6 +81,22 @@ impl Exchange {
         }
         *request.body_mut() = Some(body.into());
         client.execute(request).await.map_err(|error| failed(&error))
+    }
+}
+
+impl Exchange {
+    /// The URL of a method; building one costs more than the rest of the request.
+    fn url(&self, base: &Url, path: &str) -> Url {
+        let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(url) = urls.get(path) {
+            return url.clone();
+        }
+        let mut url = base.clone();
+        url.set_path(&format!("{}{path}", base.path()));
+        if urls.len() < URLS_MAX {
+            urls.insert(path.to_owned(), url.clone());
+        }
+        url
     }
 }
 
