@@ -24,7 +24,7 @@ pub struct CoalesceLimits {
     pub items: usize,
     /// Bytes of arguments of one exchange. 1 MiB by default; one call that is larger goes alone.
     pub bytes: usize,
-    /// Exchanges that wait for their first reply. 2 by default: while one is under way the next is prepared.
+    /// Exchanges that wait for their first reply. 3 by default: one at the server, one on its way back, one being prepared.
     pub unanswered: usize,
     /// How long a call waits for company at most. 1 ms by default.
     pub linger: Duration,
@@ -39,7 +39,7 @@ impl Default for CoalesceLimits {
         Self {
             items: 1_024,
             bytes: 1 << 20,
-            unanswered: 2,
+            unanswered: 3,
             linger: Duration::from_millis(1),
             queue: 65_536,
             reply_bytes: 64 << 20,
@@ -53,6 +53,9 @@ impl CoalesceLimits {
         Self { items: 1, ..Self::default() }
     }
 }
+
+/// Calls that are worth one exchange: fewer are not split.
+const SHARE_MIN: usize = 16;
 
 type ReplySender = oneshot::Sender<RpcResult<Bytes>>;
 type ReplyReceiver = oneshot::Receiver<RpcResult<Bytes>>;
@@ -80,7 +83,9 @@ pub(super) struct Lane {
 
 #[derive(Default)]
 struct State {
+    /// The exchanges that wait for their first reply, and the calls they carry.
     unanswered: usize,
+    unanswered_calls: usize,
     queue: VecDeque<Queued>,
     /// Whether a task will look at the queue when the linger time is over.
     lingering: bool,
@@ -110,8 +115,7 @@ impl Lane {
         let mut state = self.lock();
         let free = state.unanswered < self.limits.unanswered;
         if free && state.last_items <= 1 && state.queue.is_empty() {
-            state.unanswered += 1;
-            return Ok(Joined::Goes(call, Unanswered { lane: Arc::clone(self) }));
+            return Ok(Joined::Goes(call, self.unanswered(&mut state, 1)));
         }
         self.enqueue(&mut state, call).map(Joined::Waits)
     }
@@ -154,13 +158,21 @@ impl Lane {
         }
     }
 
-    /// Sends the next exchange: the calls at the front that fit together.
+    fn unanswered(self: &Arc<Self>, state: &mut State, calls: usize) -> Unanswered {
+        state.unanswered += 1;
+        state.unanswered_calls += calls;
+        Unanswered { lane: Arc::clone(self), calls }
+    }
+
+    /// Sends the next exchange: the calls at the front that fit together, up to an equal share of all that are under
+    /// way. With everything in one exchange, client and server would wait for each other in turn.
     fn flush(self: &Arc<Self>, state: &mut State) {
+        let share = (state.queue.len() + state.unanswered_calls).div_ceil(self.limits.unanswered.max(1));
+        let items_max = share.max(SHARE_MIN).min(self.limits.items);
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(next) = state.queue.front() {
-            let fits =
-                batch.len() < self.limits.items && bytes + next.call.arguments.len() <= self.limits.bytes;
+            let fits = batch.len() < items_max && bytes + next.call.arguments.len() <= self.limits.bytes;
             let together = batch.first().is_none_or(|first: &Queued| goes_with(&first.call, &next.call));
             if !batch.is_empty() && (!fits || !together) {
                 break;
@@ -176,12 +188,11 @@ impl Lane {
             return;
         }
         state.last_items = batch.len();
-        state.unanswered += 1;
-        tokio::spawn(Arc::clone(self).run(batch));
+        let unanswered = self.unanswered(state, batch.len());
+        tokio::spawn(Arc::clone(self).run(batch, unanswered));
     }
 
-    async fn run(self: Arc<Self>, mut batch: Vec<Queued>) {
-        let unanswered = Unanswered { lane: Arc::clone(&self) };
+    async fn run(self: Arc<Self>, mut batch: Vec<Queued>, unanswered: Unanswered) {
         if batch.len() == 1 {
             let queued = batch.swap_remove(0);
             let result = self.exchange.lone(queued.call).await;
@@ -248,12 +259,14 @@ impl Lane {
 /// An exchange that has had no reply yet; its end lets the queue go.
 struct Unanswered {
     lane: Arc<Lane>,
+    calls: usize,
 }
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
         let mut state = self.lane.lock();
         state.unanswered -= 1;
+        state.unanswered_calls -= self.calls;
         if !state.queue.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
             self.lane.flush(&mut state);
         }
