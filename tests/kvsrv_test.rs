@@ -1,120 +1,65 @@
-//! The single server as a process of its own, behind a network that loses: what clients see is linearizable.
+//! The key-value service on one server and the lock on top, each server a process, each client behind a network of its
+//! own making, and each history checked to be linearizable.
 
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+#[path = "kvsrv/basics.rs"]
+mod basics;
+#[path = "kvsrv/faults.rs"]
+mod faults;
+#[path = "kvsrv/lock.rs"]
+mod lock;
+#[path = "kvsrv/lock_scripted.rs"]
+mod lock_scripted;
+#[path = "kvsrv/race.rs"]
+mod race;
 
-use common::history::Recorder;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::history::{RecordedClient, Recorder};
 use common::network::NetworkConfig;
 use common::process::ServerProcess;
 use common::proxy::Proxy;
-use traitwire::{KVError, KvClient, RpcClient};
+use traitwire::RpcClient;
 use traitwire_kv::kv_single::client::SingleKvClient;
-use traitwire_kv::lock::Lock;
 
-/// How long clients race in each test.
-const RACE: Duration = Duration::from_secs(3);
-
-async fn start(config: NetworkConfig) -> (ServerProcess, Proxy) {
-    let server = ServerProcess::start::<&str>([]).await;
-    let proxy = Proxy::start(server.url(), config).await;
-    (server, proxy)
+/// A server, a network in front of it, and the record of all clients.
+struct Setting {
+    server: ServerProcess,
+    proxy: Proxy,
+    recorder: Arc<Recorder>,
+    clients: AtomicU64,
 }
 
-fn client(proxy: &Proxy, id: usize) -> SingleKvClient {
-    SingleKvClient::new(RpcClient::new(proxy.url().to_owned(), id))
-}
-
-/// Clients that put at the version they last saw; gives how often they were told `Ok` and `Maybe`.
-async fn race(config: NetworkConfig, clients: usize) -> (u64, u64, u64) {
-    let (_server, proxy) = start(config).await;
-    let recorder = Recorder::new();
-    let end = Instant::now() + RACE;
-    let racing: Vec<_> = (0..clients)
-        .map(|id| {
-            let kv = recorder.client(id as u64, client(&proxy, id));
-            tokio::spawn(async move {
-                let (mut ok, mut maybe) = (0, 0);
-                while Instant::now() < end {
-                    let version = kv.get("k").await.map_or(0, |(_, version)| version);
-                    match kv.put("k", &format!("{id}-{ok}-{maybe}"), version).await {
-                        Ok(()) => ok += 1,
-                        Err(KVError::Maybe) => maybe += 1,
-                        Err(KVError::Version | KVError::NoKey) => {}
-                    }
-                }
-                (ok, maybe)
-            })
-        })
-        .collect();
-    let (mut ok, mut maybe) = (0, 0);
-    for racer in racing {
-        let counts = racer.await.unwrap();
-        ok += counts.0;
-        maybe += counts.1;
+impl Setting {
+    async fn start(config: NetworkConfig) -> Self {
+        let server = ServerProcess::start::<&str>([]).await;
+        let proxy = Proxy::start(server.url(), config).await;
+        Self { server, proxy, recorder: Recorder::new(), clients: AtomicU64::new(0) }
     }
-    let (_, version) = recorder.client(clients as u64, client(&proxy, clients)).get("k").await.unwrap();
-    recorder.check();
-    (ok, maybe, version)
-}
 
-/// K8: on a reliable network the version counts the puts, and nothing is ever `Maybe`.
-#[tokio::test(flavor = "multi_thread")]
-async fn racing_clients_on_a_reliable_network_count_exactly() {
-    let (ok, maybe, version) = race(NetworkConfig::reliable(), 5).await;
-    assert_eq!((version, maybe), (ok, 0));
-}
-
-/// K9: on a lossy one the version lies between what was surely and what was perhaps put.
-#[tokio::test(flavor = "multi_thread")]
-async fn racing_clients_on_an_unreliable_network_count_within_their_doubts() {
-    let (ok, maybe, version) = race(NetworkConfig::unreliable(), 5).await;
-    assert!(ok <= version && version <= ok + maybe, "{ok} Ok, {maybe} Maybe, version {version}");
-}
-
-/// K10: one client over U50: every round adds one, the value is that of the round, and some round ends in `Maybe`.
-#[tokio::test(flavor = "multi_thread")]
-async fn one_client_on_an_unreliable_network_puts_once_a_round() {
-    let (_server, proxy) = start(NetworkConfig::unreliable()).await;
-    let recorder = Recorder::new();
-    let kv = recorder.client(0, client(&proxy, 0));
-    let mut maybe = 0;
-    for round in 0..100 {
-        match kv.put("k", &round.to_string(), round).await {
-            Ok(()) => {}
-            Err(KVError::Maybe) => maybe += 1,
-            Err(error) => panic!("round {round}: {error}"),
-        }
-        assert_eq!(kv.get("k").await, Ok((round.to_string(), round + 1)));
+    /// A new client on this network.
+    fn client(&self) -> Arc<RecordedClient> {
+        self.client_at(self.proxy.url())
     }
-    assert!(maybe > 0, "no reply was lost in 100 rounds");
-    recorder.check();
+
+    /// A new client with a perfect line to the server.
+    fn client_beside_the_network(&self) -> Arc<RecordedClient> {
+        self.client_at(self.server.url())
+    }
+
+    fn client_at(&self, url: &str) -> Arc<RecordedClient> {
+        let id = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        let rpc = RpcClient::new(url.to_owned(), usize::try_from(id).unwrap());
+        self.recorder.client(id, SingleKvClient::new(rpc))
+    }
 }
 
-/// L6: over U50 the lock never lets two in, and each client gets it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lock_on_an_unreliable_network_admits_one_at_a_time() {
-    let (_server, proxy) = start(NetworkConfig::unreliable()).await;
-    let inside = Arc::new(tokio::sync::Semaphore::new(1));
-    let workers: Vec<_> = (0..4)
-        .map(|id| {
-            let lock = Lock::new(Arc::new(client(&proxy, id)), "lock");
-            let inside = Arc::clone(&inside);
-            tokio::spawn(async move {
-                for _ in 0..3 {
-                    lock.acquire().await;
-                    let alone = inside.try_acquire().expect("two are inside the lock");
-                    tokio::task::yield_now().await;
-                    drop(alone);
-                    lock.release().await;
-                }
-            })
-        })
-        .collect();
-    for worker in workers {
-        worker.await.unwrap();
-    }
+/// Gives the future's result, or fails the test where it would wait for ever.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("nobody waits for ever")
 }

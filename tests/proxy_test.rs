@@ -259,7 +259,8 @@ async fn late_replies_are_overtaken() {
     let took = tokio::join!(took(), took(), took(), took(), took(), took());
     let took: [Duration; EXCHANGES] = took.into();
     assert!(took.iter().filter(|took| **took >= LATE).count() >= expected, "{took:?}");
-    assert!(took.iter().any(|took| *took < LATE), "{took:?}");
+    let (first, last) = (took.iter().min().unwrap(), took.iter().max().unwrap());
+    assert!(*last - *first >= LATE / 2, "{took:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Records what clients of a key-value service see, and checks that one store could have answered so.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use traitwire::{KVError, KvClient, Version, async_trait};
 use traitwire_checker::{CallId, History, Input, Outcome, Time, Verdict, check, search};
@@ -11,6 +11,9 @@ const STEPS_MAX: u64 = 50_000_000;
 /// Up to how many calls a history gets a second opinion, and the steps for it. The second opinion may find no answer.
 const SEARCH_CALLS_MAX: usize = 3_000;
 const SEARCH_STEPS_MAX: u64 = 50_000;
+
+/// How long a call may take before the test fails instead of hanging: longer than any fault of a test lasts.
+const CALL_TIME_MAX: Duration = Duration::from_secs(100);
 
 /// One history, written by any number of clients.
 pub(crate) struct Recorder {
@@ -85,7 +88,7 @@ pub(crate) struct RecordedClient {
 impl KvClient for RecordedClient {
     async fn get(&self, key: &str) -> Result<(String, Version), KVError> {
         let call = self.recorder.invoke(self.id, key, Input::Get);
-        let result = self.inner.get(key).await;
+        let result = in_time(self.inner.get(key)).await;
         match &result {
             Ok((value, version)) => {
                 self.recorder.complete(call, Outcome::Value { value: value.clone(), version: *version });
@@ -98,7 +101,7 @@ impl KvClient for RecordedClient {
 
     async fn put(&self, key: &str, value: &str, version: Version) -> Result<(), KVError> {
         let call = self.recorder.invoke(self.id, key, Input::Put { value: value.to_owned(), version });
-        let result = self.inner.put(key, value, version).await;
+        let result = in_time(self.inner.put(key, value, version)).await;
         let outcome = match result {
             Ok(()) => Outcome::Ok,
             Err(KVError::NoKey) => Outcome::NoKey,
@@ -108,4 +111,8 @@ impl KvClient for RecordedClient {
         self.recorder.complete(call, outcome);
         result
     }
+}
+
+async fn in_time<T>(call: impl Future<Output = T>) -> T {
+    tokio::time::timeout(CALL_TIME_MAX, call).await.expect("a call ends once its faults are over")
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod contention;
 pub(crate) mod history;
 pub(crate) mod network;
 pub(crate) mod process;

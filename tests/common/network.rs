@@ -63,7 +63,7 @@ impl NetworkConfig {
         Self { late_replies: 2.0 / 3.0, ..self }
     }
 
-    /// A tenth of the requests reach the server twice, the copy up to 500 ms later.
+    /// A tenth of the requests reach the server twice, the copy up to 500 ms after the first was answered.
     #[must_use]
     pub(crate) fn with_duplicates(self) -> Self {
         Self { duplicates: 0.1, ..self }

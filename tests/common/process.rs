@@ -77,16 +77,7 @@ impl ServerProcess {
 
     /// The CPU time it has used, of all its threads.
     pub(crate) fn cpu_time(&self) -> Duration {
-        let stat = self.proc_file("stat");
-        // The second field is the program's name in parentheses and may hold spaces.
-        let (_, fields) = stat.rsplit_once(')').expect("the name ends with a parenthesis");
-        let ticks: u32 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|ticks| ticks.parse::<u32>().expect("utime and stime are numbers"))
-            .sum();
-        Duration::from_secs(1) * ticks / TICKS_PER_SECOND
+        cpu_time(&self.proc_file("stat"))
     }
 
     fn proc_file(&self, name: &str) -> String {
@@ -108,6 +99,21 @@ impl Drop for ServerProcess {
             }
         }
     }
+}
+
+/// The CPU time that the calling thread has used.
+pub(crate) fn thread_cpu_time() -> Duration {
+    cpu_time(&std::fs::read_to_string("/proc/thread-self/stat").expect("this thread runs"))
+}
+
+/// The CPU time in a `stat` file of `/proc`.
+fn cpu_time(stat: &str) -> Duration {
+    // The second field is the program's name in parentheses and may hold spaces.
+    let (_, fields) = stat.rsplit_once(')').expect("the name ends with a parenthesis");
+    let user_and_system = fields.split_whitespace().skip(11).take(2);
+    let ticks: u32 =
+        user_and_system.map(|ticks| ticks.parse::<u32>().expect("utime and stime are numbers")).sum();
+    Duration::from_secs(1) * ticks / TICKS_PER_SECOND
 }
 
 type Output = Arc<Mutex<VecDeque<String>>>;

@@ -29,6 +29,9 @@ use super::network::{Fate, NetworkConfig, Plan};
 /// How long a server may take to begin its response. Longer than any deadline of a client.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a test waits for an exchange that it has asked to be held back.
+const HELD_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// What has passed so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -152,7 +155,10 @@ impl Proxy {
 
     /// Waits for the next exchange whose fate is [`Fate::Hold`].
     pub(crate) async fn next_held(&self) -> Held {
-        self.held.lock().await.recv().await.expect("the network outlives its handle")
+        let mut held = self.held.lock().await;
+        let next =
+            tokio::time::timeout(HELD_TIMEOUT, held.recv()).await.expect("an exchange is held back in time");
+        next.expect("the network lives as long as its handle")
     }
 
     /// What has passed so far.
@@ -245,7 +251,7 @@ impl Network {
         let message = Message::new(parts, body);
         let plan = self.state().begin(&message);
         let fate = if plan.fate == Fate::Hold { self.hold_back().await } else { plan.fate };
-        tokio::time::sleep(plan.request_delay).await;
+        pause(plan.request_delay).await;
         if fate == Fate::DropRequest {
             return Err(Lost);
         }
@@ -253,19 +259,20 @@ impl Network {
             tokio::time::sleep(plan.cut_delay).await;
             return Err(Lost);
         }
-        if let Some(after) = plan.copy_after {
-            tokio::spawn(Arc::clone(&self).deliver_copy(message.clone(), after));
-        }
         self.state().counts.delivered += 1;
         let client = message.client;
-        let response = self.forward(message).await?;
+        let response = self.forward(message.clone()).await?;
+        if let Some(after) = plan.copy_after {
+            // Not before the first is done: a copy that overtakes it would let a server refuse what it has just done.
+            tokio::spawn(Arc::clone(&self).deliver_copy(message, after));
+        }
         if fate == Fate::DropReply {
             // The loss shows only when the server is done, so the work is.
             let _done = response.bytes().await;
             self.state().counts.replies_lost += 1;
             return Err(Lost);
         }
-        tokio::time::sleep(plan.reply_delay).await;
+        pause(plan.reply_delay).await;
         if self.state().is_cut_off(client) {
             self.state().counts.replies_lost += 1;
             return Err(Lost);
@@ -323,6 +330,13 @@ impl Message {
             headers,
             body,
         }
+    }
+}
+
+/// Sleeps, but not at all for nothing: the shortest sleep of a timer takes a millisecond.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
 
