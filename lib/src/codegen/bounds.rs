@@ -63,7 +63,7 @@ pub fn error_schema<M: Method<INDEX>, const INDEX: usize>(generator: &mut Schema
 /// The server's side of a call: [`respond`] with the types of the method.
 pub fn answer<'a, M: Method<INDEX, Error = RpcError>, const INDEX: usize>(
     method: &'static MethodDescriptor,
-    arguments: &[u8],
+    arguments: &str,
     call: impl FnOnce(M::Arguments) -> ReplyFuture<'a, M::Reply, RpcError>,
 ) -> impl Future<Output = RpcResult<String>> {
     respond(method, arguments, call)
@@ -72,7 +72,7 @@ pub fn answer<'a, M: Method<INDEX, Error = RpcError>, const INDEX: usize>(
 /// The same for a method with an error type of its own.
 pub fn answer_typed<'a, M: Method<INDEX>, const INDEX: usize>(
     method: &'static MethodDescriptor,
-    arguments: &[u8],
+    arguments: &str,
     call: impl FnOnce(M::Arguments) -> ReplyFuture<'a, M::Reply, M::Error>,
 ) -> impl Future<Output = RpcResult<String>> {
     respond_typed(method, arguments, call)

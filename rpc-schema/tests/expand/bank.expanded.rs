@@ -129,7 +129,7 @@ impl<T: Bank + ?::core::marker::Sized> BankServer<T> {
     async fn respond(
         &self,
         name: &str,
-        arguments: &[u8],
+        arguments: &str,
     ) -> ::core::result::Result<::std::string::String, ::traitwire::RpcError> {
         match name {
             "bank.send_money" => {
@@ -177,7 +177,7 @@ impl<T: Bank + ?::core::marker::Sized + 'static> ::traitwire::Server for BankSer
         Self: 'async_trait,
     {
         ::std::boxed::Box::pin(async move {
-            ::traitwire::codegen::to_wire(self.respond(name, arguments.as_bytes()).await)
+            ::traitwire::codegen::to_wire(self.respond(name, &arguments).await)
         })
     }
     fn try_dispatch<'life0, 'life1, 'async_trait>(
@@ -194,7 +194,9 @@ impl<T: Bank + ?::core::marker::Sized + 'static> ::traitwire::Server for BankSer
         Self: 'async_trait,
     {
         ::std::boxed::Box::pin(async move {
-            self.respond(name, &arguments).await.map(::core::convert::Into::into)
+            self.respond(name, ::traitwire::codegen::text(&arguments)?)
+                .await
+                .map(::core::convert::Into::into)
         })
     }
     fn method(

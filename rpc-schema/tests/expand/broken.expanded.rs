@@ -78,7 +78,7 @@ impl<T: Kv + ?::core::marker::Sized> KvServer<T> {
     async fn respond(
         &self,
         name: &str,
-        arguments: &[u8],
+        arguments: &str,
     ) -> ::core::result::Result<::std::string::String, ::traitwire::RpcError> {
         match name {
             "put" => {
@@ -114,7 +114,7 @@ impl<T: Kv + ?::core::marker::Sized + 'static> ::traitwire::Server for KvServer<
         Self: 'async_trait,
     {
         ::std::boxed::Box::pin(async move {
-            ::traitwire::codegen::to_wire(self.respond(name, arguments.as_bytes()).await)
+            ::traitwire::codegen::to_wire(self.respond(name, &arguments).await)
         })
     }
     fn try_dispatch<'life0, 'life1, 'async_trait>(
@@ -131,7 +131,9 @@ impl<T: Kv + ?::core::marker::Sized + 'static> ::traitwire::Server for KvServer<
         Self: 'async_trait,
     {
         ::std::boxed::Box::pin(async move {
-            self.respond(name, &arguments).await.map(::core::convert::Into::into)
+            self.respond(name, ::traitwire::codegen::text(&arguments)?)
+                .await
+                .map(::core::convert::Into::into)
         })
     }
     fn method(

@@ -113,7 +113,7 @@ impl<T: Files + ?::core::marker::Sized> FilesServer<T> {
     async fn respond(
         &self,
         name: &str,
-        arguments: &[u8],
+        arguments: &str,
     ) -> ::core::result::Result<::std::string::String, crate::wire::RpcError> {
         match name {
             #[cfg(unix)]
@@ -162,7 +162,7 @@ for FilesServer<T> {
         Self: 'async_trait,
     {
         ::std::boxed::Box::pin(async move {
-            crate::wire::codegen::to_wire(self.respond(name, arguments.as_bytes()).await)
+            crate::wire::codegen::to_wire(self.respond(name, &arguments).await)
         })
     }
     fn try_dispatch<'life0, 'life1, 'async_trait>(
@@ -179,7 +179,9 @@ for FilesServer<T> {
         Self: 'async_trait,
     {
         ::std::boxed::Box::pin(async move {
-            self.respond(name, &arguments).await.map(::core::convert::Into::into)
+            self.respond(name, crate::wire::codegen::text(&arguments)?)
+                .await
+                .map(::core::convert::Into::into)
         })
     }
     fn method(

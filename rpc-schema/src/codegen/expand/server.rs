@@ -66,7 +66,7 @@ fn respond(service: &Service) -> TokenStream {
             async fn respond(
                 &self,
                 name: &str,
-                arguments: &[u8],
+                arguments: &str,
             ) -> ::core::result::Result<::std::string::String, #runtime::RpcError> {
                 match name {
                     #(#arms)*
@@ -122,7 +122,7 @@ fn implementation(service: &Service) -> TokenStream {
                 Self: 'async_trait,
             {
                 ::std::boxed::Box::pin(async move {
-                    #runtime::codegen::to_wire(self.respond(name, arguments.as_bytes()).await)
+                    #runtime::codegen::to_wire(self.respond(name, &arguments).await)
                 })
             }
 
@@ -137,7 +137,7 @@ fn implementation(service: &Service) -> TokenStream {
                 Self: 'async_trait,
             {
                 ::std::boxed::Box::pin(async move {
-                    self.respond(name, &arguments).await.map(::core::convert::Into::into)
+                    self.respond(name, #runtime::codegen::text(&arguments)?).await.map(::core::convert::Into::into)
                 })
             }
 
