@@ -14,6 +14,7 @@ use traitwire::{Code, Executed, HttpServer, Limits, RpcClient, Server};
 /// `echo` gives its arguments back; `wait` ends when it is told to, and counts that it did; `panic` panics.
 #[derive(Default)]
 struct Echo {
+    began: Notify,
     go: Notify,
     waited: AtomicUsize,
     ended: Notify,
@@ -25,6 +26,7 @@ impl Server for Echo {
         match name {
             "echo" => args,
             "wait" => {
+                self.began.notify_one();
                 self.go.notified().await;
                 self.waited.fetch_add(1, Ordering::SeqCst);
                 self.ended.notify_one();
@@ -211,4 +213,46 @@ async fn a_server_that_is_not_there_has_executed_nothing() {
     assert_eq!((error.code(), error.executed()), (Code::Unavailable, Executed::No));
     let error = RpcClient::new("nonsense".into(), 0).try_call::<_, Value>("echo", &1).await.unwrap_err();
     assert_eq!((error.code(), error.executed()), (Code::InvalidArgument, Executed::No));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_and_silent_connections_are_ended() {
+    let mut limits = Limits::default();
+    limits.header_timeout = Duration::from_millis(100);
+    limits.body_timeout = Duration::from_millis(100);
+    let server = start(limits).await;
+    // Nothing, half a head, and a body that never ends: each is ended by the server.
+    for begin in ["", "POST /echo HTTP/1.1\r\nhost: x\r\n"] {
+        let reply = raw(&server.url, begin.as_bytes()).await;
+        assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 408"), "{begin:?} got {reply:?}");
+    }
+    let reply = raw(&server.url, b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").await;
+    assert!(reply.starts_with("HTTP/1.1 408") && reply.contains("deadline_exceeded"), "{reply}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_idle_connections_keep_nobody_out() {
+    let server = start(Limits::default()).await;
+    let mut idle = Vec::new();
+    for _ in 0..1_000 {
+        idle.push(TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap());
+    }
+    assert_eq!(post(&server.url, "/echo", "1").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_a_limit_of_calls_the_refusal_is_typed() {
+    let mut limits = Limits::default();
+    limits.concurrent_calls = 1;
+    let server = start(limits).await;
+    let client = RpcClient::builder(&server.url).coalesce(traitwire::CoalesceLimits::off()).build();
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.try_call::<_, bool>("wait", &()).await }
+    });
+    server.echo.began.notified().await;
+    let refused = client.try_call::<_, Value>("echo", &1).await.unwrap_err();
+    assert_eq!((refused.code(), refused.executed()), (Code::ResourceExhausted, Executed::No));
+    server.echo.go.notify_one();
+    assert!(waiting.await.unwrap().unwrap());
 }
