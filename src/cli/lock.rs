@@ -3,16 +3,20 @@
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::process::Command;
 use traitwire::{KVError, KvClient};
-use traitwire_kv::kv_single::client::SingleKvClient;
+use traitwire_kv::kv_single::client::{CallError, SingleKvClient};
 use traitwire_kv::lock;
 
 use super::{Endpoints, Failure};
 
 /// The exit code of a failure of `lock` itself, so that it is not taken for the command's.
 const OWN_FAILURE: u8 = 125;
+
+/// How long the server may take to be reached at first.
+const REACH_TIME: Duration = Duration::from_secs(5);
 
 /// The lock has no lease: a holder that is killed keeps it, until `--break` frees it. Exit codes: the command's own,
 /// 128 + n when signal n ended it, 127 if it was not found, 126 if it cannot be executed, 125 if `lock` itself failed.
@@ -32,7 +36,12 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) async fn run(self) -> Result<u8, Failure> {
-        let kv: Arc<dyn KvClient> = Arc::new(SingleKvClient::new(self.endpoints.client()));
+        let client = SingleKvClient::new(self.endpoints.client());
+        // Waiting for a lock has no end; a server that is not there shows before it begins.
+        if let Err(CallError::Rpc(error)) = client.try_get(&self.name, REACH_TIME).await {
+            return Err(Failure::with_code(OWN_FAILURE, error));
+        }
+        let kv: Arc<dyn KvClient> = Arc::new(client);
         if self.break_it {
             return break_lock(kv.as_ref(), &self.name).await;
         }

@@ -1,0 +1,72 @@
+//! The command line as a person or a script meets it: what is printed, and the exit codes.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::process::Output;
+
+use common::process::ServerProcess;
+use tokio::process::Command;
+
+async fn traitwire(url: &str, arguments: &[&str]) -> (i32, String, String) {
+    let command = Command::new(env!("CARGO_BIN_EXE_traitwire"))
+        .args(arguments)
+        .env("TRAITWIRE_ENDPOINTS", url)
+        .output();
+    let Output { status, stdout, stderr } = command.await.unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[tokio::test]
+async fn keys_have_exit_codes() {
+    let server = ServerProcess::start::<&str>([]).await;
+    let run = |arguments: &'static [&'static str]| traitwire(server.url(), arguments);
+    assert_eq!(run(&["kv", "get", "k"]).await.0, 3);
+    assert_eq!(run(&["kv", "put", "k", "v", "--version", "7"]).await.0, 3);
+    assert_eq!(run(&["kv", "put", "k", "v", "--version", "0"]).await.0, 0);
+    assert_eq!(run(&["kv", "put", "k", "w", "--version", "0"]).await.0, 4);
+    let (code, out, _) = run(&["kv", "get", "k", "--json"]).await;
+    assert_eq!((code, out.as_str()), (0, "{\"value\":\"v\",\"version\":1}\n"));
+    assert_eq!(run(&["kv", "put", "k"]).await.0, 2);
+}
+
+#[tokio::test]
+async fn calls_show_the_reply_or_what_is_wrong() {
+    let server = ServerProcess::start::<&str>([]).await;
+    let run = |arguments: &'static [&'static str]| traitwire(server.url(), arguments);
+    let (code, out, _) = run(&["call", "put", r#"{"key":"k","value":"v","version":0}"#]).await;
+    assert_eq!((code, out.contains("\"version\": 1")), (0, true), "{out}");
+    let (code, _, error) = run(&["call", "put", r#"{"key":"k","value":"v","version":-1}"#]).await;
+    assert_eq!((code, error.contains("`version`")), (1, true), "{error}");
+    assert_eq!(run(&["call", "put", "{"]).await.0, 2);
+    let (code, out, _) = run(&["schema", "list"]).await;
+    assert_eq!((code, out.contains("get") && out.contains("src/services/kv.rs")), (0, true), "{out}");
+}
+
+#[tokio::test]
+async fn a_lock_passes_exit_codes_on_and_can_be_broken() {
+    let server = ServerProcess::start::<&str>([]).await;
+    let run = |arguments: &'static [&'static str]| traitwire(server.url(), arguments);
+    let (code, out, _) = run(&["lock", "l", "--", "sh", "-c", "echo $TRAITWIRE_LOCK_TOKEN; exit 7"]).await;
+    assert_eq!((code, out.as_str()), (7, "1\n"));
+    let (_, out, _) = run(&["lock", "l", "--", "sh", "-c", "echo $TRAITWIRE_LOCK_TOKEN"]).await;
+    assert_eq!(out, "3\n", "tokens rise strictly");
+    assert_eq!(run(&["lock", "l", "--", "sh", "-c", "kill -TERM $$"]).await.0, 128 + 15);
+    assert_eq!(run(&["lock", "l", "--", "no-such-command"]).await.0, 127);
+    assert_eq!(run(&["lock", "l", "--", "/"]).await.0, 126);
+    assert_eq!(run(&["kv", "put", "held", "somebody"]).await.0, 0);
+    assert_eq!(run(&["lock", "held", "--break"]).await.0, 0);
+    assert_eq!(run(&["lock", "held", "--", "true"]).await.0, 0);
+}
+
+/// One process of the whole binary, and its own exit code for a server that is not there.
+#[tokio::test]
+async fn the_demo_holds_and_an_absent_server_is_said() {
+    let (code, out, error) = traitwire("", &["demo"]).await;
+    assert_eq!((code, out.ends_with("all of it held\n")), (0, true), "{out}{error}");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let (code, _, error) = traitwire(&url, &["kv", "get", "k", "--timeout", "1"]).await;
+    assert_eq!((code, error.contains("refused")), (1, true), "{error}");
+}
