@@ -1,12 +1,15 @@
 //! The server's side of a call: from an HTTP request to a handler and back.
 
 mod batch;
+mod body;
 mod connections;
 mod documents;
 mod handler;
 mod http;
 mod limits;
 mod positions;
+mod router;
+mod service;
 
 pub(crate) use handler::Handler;
 pub use http::{HttpServer, serve};

@@ -1,6 +1,7 @@
 //! How a call reaches a server: one small trait, and its implementations.
 
 mod coalesce;
+mod exchange;
 mod http;
 mod in_process;
 

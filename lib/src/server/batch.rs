@@ -13,7 +13,7 @@ use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
 use serde_json::value::RawValue;
 
-use super::http::Service;
+use super::service::Service;
 use crate::call::{Call, TRACEPARENT};
 use crate::error::{RpcError, RpcResult};
 use crate::jsonrpc::{self, ErrorObject, Request};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::http::{Exchange, failed, refusal};
+use super::exchange::{Exchange, failed, refusal};
 use crate::call::{Call, TRACEPARENT};
 use crate::error::{Code, RpcError, RpcResult};
 use crate::jsonrpc::{self, Reply, Splitter};

@@ -1,0 +1,117 @@
+//! What HTTP and JSON-RPC have in common: calls within the limits, and the documents.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use traitwire_schema::argument_fields;
+
+use super::documents::Documents;
+use super::handler::{Handler, about};
+use super::limits::Limits;
+use super::positions::by_name;
+use crate::call::Call;
+use crate::error::{RpcError, RpcResult};
+use crate::layer::Layer;
+use crate::rpc::Server;
+
+/// What answers requests. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Service {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    handler: Handler,
+    limits: Limits,
+    calls: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+    documents: OnceLock<RpcResult<Documents>>,
+}
+
+/// Bytes of bodies are counted in units of this size.
+const BODY_UNIT: usize = 1024;
+
+impl Service {
+    pub(super) fn new(server: Arc<dyn Server>, layers: Vec<Arc<dyn Layer>>, limits: Limits) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                handler: Handler::new(server, layers),
+                calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
+                bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(BODY_UNIT))),
+                documents: OnceLock::new(),
+                limits,
+            }),
+        }
+    }
+
+    /// Whether a generated service has this method.
+    pub(super) fn has_method(&self, name: &str) -> bool {
+        self.shared.handler.method(name).is_some()
+    }
+
+    /// Room for so many bytes of a body, until the permit is dropped; nothing when all of it is taken.
+    pub(super) fn hold_body(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).ok()?;
+        Arc::clone(&self.shared.bodies).try_acquire_many_owned(units).ok()
+    }
+
+    /// The bounds of this server.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Waits until no call is under way; none may begin meanwhile.
+    pub(super) async fn calls_ended(&self) {
+        let all = u32::try_from(self.shared.limits.concurrent_calls).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _all = self.shared.calls.acquire_many(all).await;
+    }
+
+    /// What this server shows of itself.
+    pub(super) fn documents(&self) -> RpcResult<&Documents> {
+        let make = || Documents::new(&self.shared.handler.services());
+        self.shared.documents.get_or_init(make).as_ref().map_err(Clone::clone)
+    }
+
+    /// The OpenRPC document.
+    pub(super) fn discover(&self) -> RpcResult<Bytes> {
+        self.documents().map(|documents| documents.openrpc.clone())
+    }
+
+    /// Runs a call that is within the limits.
+    pub(super) async fn call(&self, mut call: Call) -> RpcResult<Bytes> {
+        let handler = &self.shared.handler;
+        call.descriptor = handler.method(&call.method);
+        let refuse = |error| Err(about(call.descriptor, error));
+        if call.method.starts_with('_') || call.method.starts_with("rpc.") {
+            return refuse(RpcError::unimplemented(format!("`{}` is a reserved name", call.method)));
+        }
+        if let Some(method) = call.descriptor {
+            if call.deadline.is_none() {
+                call.deadline =
+                    method.timeout_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
+            }
+            let is_array = call.arguments.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+            if is_array && argument_fields(method).is_some() {
+                return refuse(RpcError::invalid_argument("the arguments must be an object, not an array"));
+            }
+        }
+        match Arc::clone(&self.shared.calls).try_acquire_owned() {
+            Ok(permit) => handler.run(call, permit).await,
+            Err(_) => {
+                let limit = self.shared.limits.concurrent_calls;
+                refuse(RpcError::resource_exhausted(format!("{limit} calls are under way")))
+            }
+        }
+    }
+
+    /// Runs a call whose arguments came as a JSON array.
+    pub(super) async fn call_by_position(&self, mut call: Call) -> RpcResult<Bytes> {
+        if let Some(method) = self.shared.handler.method(&call.method) {
+            call.arguments = by_name(method, &call.arguments).map_err(|error| about(Some(method), error))?;
+        }
+        self.call(call).await
+    }
+}
