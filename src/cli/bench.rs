@@ -1,7 +1,8 @@
-//! `traitwire bench rpc`: what a call costs, beside the same service written by hand on axum and reqwest in the same
-//! run. Client and servers are processes of their own, as in use.
+//! `traitwire bench`: what a call costs, beside the same service written by hand on axum and reqwest in the same run, and
+//! what the key-value store does. Client and servers are processes of their own, as in use.
 
 mod echo;
+mod kv;
 mod load;
 mod process;
 
@@ -11,11 +12,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use load::Measured;
+use process::Server;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Bench {
     /// Measure calls that echo 100 bytes, generated code beside hand-written axum and reqwest.
     Rpc(Rpc),
+    /// Measure gets and puts of the key-value store: of a server of its own, or of the one named.
+    Kv(kv::Kv),
     /// Serve the echo for a measurement; `bench rpc` starts it.
     #[command(hide = true)]
     Server {
@@ -44,6 +48,13 @@ impl Case {
 
 #[derive(clap::Args)]
 pub(super) struct Rpc {
+    #[command(flatten)]
+    load: Load,
+}
+
+/// How hard and how long to load.
+#[derive(clap::Args)]
+struct Load {
     /// How many calls are under way at once, through one client; several numbers give several lines.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64,256", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     concurrency: Vec<u32>,
@@ -58,10 +69,55 @@ pub(super) struct Rpc {
     json: bool,
 }
 
+impl Load {
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// Measures every case at every concurrency, and prints the middle round of each.
+    async fn measure<C: Copy>(
+        &self,
+        cases: &[(&str, C)],
+        mut round: impl AsyncFnMut(C, usize) -> Result<Measured, Failure>,
+    ) -> Result<u8, Failure> {
+        let rounds = u64::from(self.rounds) * self.concurrency.len() as u64 * cases.len() as u64;
+        // Hidden by itself where standard error is no terminal.
+        let progress = ProgressBar::new(rounds)
+            .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").map_err(Failure::new)?);
+        if !self.json {
+            println!("{}", load::HEAD);
+        }
+        for &concurrency in &self.concurrency {
+            let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
+            for _ in 0..self.rounds {
+                // In turn, so that a neighbour's noise falls on all.
+                for (&(name, case), measured) in cases.iter().zip(&mut measured) {
+                    progress.set_message(format!("{name} at {concurrency}"));
+                    measured.push(round(case, concurrency as usize).await?);
+                    progress.inc(1);
+                }
+            }
+            for ((name, _), measured) in cases.iter().zip(measured) {
+                let middle = load::middle(measured);
+                progress.suspend(|| {
+                    if self.json {
+                        println!("{}", middle.json(name, concurrency));
+                    } else {
+                        println!("{}", middle.row(name, concurrency));
+                    }
+                });
+            }
+        }
+        progress.finish_and_clear();
+        Ok(0)
+    }
+}
+
 impl Bench {
     pub(super) async fn run(self) -> Result<u8, Failure> {
         match self {
             Self::Rpc(rpc) => rpc.run().await,
+            Self::Kv(kv) => kv.run().await,
             Self::Server { case } => echo::serve(case).await.map_err(Failure::new).map(|()| 0),
         }
     }
@@ -69,55 +125,13 @@ impl Bench {
 
 impl Rpc {
     async fn run(self) -> Result<u8, Failure> {
-        let cases = [Case::Traitwire, Case::Handwritten];
-        let rounds = u64::from(self.rounds) * self.concurrency.len() as u64 * cases.len() as u64;
-        // Hidden by itself where standard error is no terminal.
-        let progress = ProgressBar::new(rounds)
-            .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").map_err(Failure::new)?);
-        if !self.json {
-            println!("case          concurrency   calls/s  p50 us  p99 us  errors  client us  server us");
-        }
-        for &concurrency in &self.concurrency {
-            let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
-            for _ in 0..self.rounds {
-                // In turn, so that a neighbour's noise falls on both.
-                for (case, measured) in cases.into_iter().zip(&mut measured) {
-                    progress.set_message(format!("{} at {concurrency}", case.name()));
-                    let seconds = Duration::from_secs(self.seconds);
-                    measured.push(load::measure(case, concurrency as usize, seconds).await?);
-                    progress.inc(1);
-                }
-            }
-            for (case, measured) in cases.into_iter().zip(measured) {
-                let line = middle(measured);
-                progress.suspend(|| self.print(case, concurrency, &line));
-            }
-        }
-        progress.finish_and_clear();
-        Ok(0)
+        let cases = [Case::Traitwire, Case::Handwritten].map(|case| (case.name(), case));
+        let time = self.load.time();
+        let round = async |case: Case, concurrency| {
+            let server = Server::start(&["bench", "server", case.name()]).await?;
+            let client = echo::Client::new(case, server.url()).map_err(Failure::new)?;
+            load::run(echo::workers(&client, concurrency), Some(&server), time).await
+        };
+        self.load.measure(&cases, round).await
     }
-
-    fn print(&self, case: Case, concurrency: u32, line: &Measured) {
-        if self.json {
-            println!("{}", line.json(case.name(), concurrency));
-        } else {
-            println!(
-                "{:<13} {concurrency:>11} {:>9.0} {:>7} {:>7} {:>7} {:>10.1} {:>10.1}",
-                case.name(),
-                line.ops_per_s,
-                line.p50_us,
-                line.p99_us,
-                line.errors,
-                line.cpu_us_client,
-                line.cpu_us_servers
-            );
-        }
-    }
-}
-
-/// The round in the middle, by calls a second.
-fn middle(mut rounds: Vec<Measured>) -> Measured {
-    rounds.sort_by(|a, b| a.ops_per_s.total_cmp(&b.ops_per_s));
-    let middle = rounds.len() / 2;
-    rounds.swap_remove(middle)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use traitwire::{RpcClient, RpcResult};
 
-use super::Case;
+use super::{Case, load};
 
 /// Gives back what it gets.
 #[traitwire::service]
@@ -81,12 +81,24 @@ impl Client {
             }
         })
     }
+}
 
-    /// Calls once; gives whether the right reply came.
-    pub(super) async fn call(&self, message: &Message) -> bool {
-        match self {
-            Self::Traitwire(stub) => stub.echo(message.clone()).await.is_ok_and(|reply| reply == *message),
-            Self::Handwritten { http, url } => {
+/// Calls through a client that all workers share.
+pub(super) struct Worker {
+    client: Client,
+    message: Message,
+}
+
+pub(super) fn workers(client: &Client, count: usize) -> Vec<Worker> {
+    (0..count).map(|worker| Worker { client: client.clone(), message: Message::new(worker as u64) }).collect()
+}
+
+impl load::Worker for Worker {
+    async fn call(&mut self) -> bool {
+        let message = &self.message;
+        match &self.client {
+            Client::Traitwire(stub) => stub.echo(message.clone()).await.is_ok_and(|reply| reply == *message),
+            Client::Handwritten { http, url } => {
                 let reply = async { http.post(url).json(message).send().await?.json::<Message>().await };
                 reply.await.is_ok_and(|reply| reply == *message)
             }

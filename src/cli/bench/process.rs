@@ -1,6 +1,6 @@
 //! A server process under measurement, and the processor time that processes have used.
 
-use super::{Case, Failure};
+use super::Failure;
 use crate::cli::child::Child;
 
 /// The unit of the times in `/proc/PID/stat`, in microseconds: a hundredth of a second (`USER_HZ`, proc(5)).
@@ -10,8 +10,8 @@ const TICK_US: f64 = 10_000.0;
 pub(super) struct Server(Child);
 
 impl Server {
-    pub(super) async fn start(case: Case) -> Result<Self, Failure> {
-        Child::start(&["bench", "server", case.name()]).await.map(Self)
+    pub(super) async fn start(arguments: &[&str]) -> Result<Self, Failure> {
+        Child::start(arguments).await.map(Self)
     }
 
     pub(super) fn url(&self) -> &str {
