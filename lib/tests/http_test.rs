@@ -173,6 +173,8 @@ async fn json_rpc_follows_its_specification() {
         one(r#"[{"jsonrpc":"2.0","method":"echo","id":null}, 1, {"jsonrpc":"2.0","method":"echo"}]"#).await;
     assert_eq!(reply.as_array().unwrap().len(), 2, "a notification has no reply: {reply}");
     assert_eq!(reply[1]["error"]["code"], -32600);
+    let (_, reply) = one(r#"[["2.0","echo",{"a":1},1]]"#).await;
+    assert_eq!(reply[0]["error"]["code"], -32600, "an array is no request: {reply}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,6 +117,10 @@ enum Started {
 }
 
 fn start(service: &Service, body: &Bytes, item: &RawValue, envelope: &Envelope) -> Started {
+    // serde would take an array of the fields in their order for the object.
+    if !item.get().starts_with('{') {
+        return Started::Refused(invalid_request("a JSON-RPC request is an object".to_owned()));
+    }
     let request: Request<'_> = match serde_json::from_str(item.get()) {
         Ok(request) => request,
         Err(error) => return Started::Refused(invalid_request(format!("no JSON-RPC request: {error}"))),
