@@ -258,3 +258,27 @@ async fn past_a_limit_of_calls_the_refusal_is_typed() {
     server.echo.go.notify_one();
     assert!(waiting.await.unwrap().unwrap());
 }
+
+/// In an application that exists, the services live under a path of their own, beside its routes and below its layers.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_nests_in_an_axum_application() {
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(async || "the application"))
+        .nest("/rpc", HttpServer::new(Echo::default()).into_router())
+        .layer(axum::middleware::map_response(async |mut response: axum::response::Response| {
+            response.headers_mut().insert("x-layer", "seen".parse().unwrap());
+            response
+        }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let client = RpcClient::new(format!("{url}/rpc"), 1);
+    let numbers: Vec<i32> = (0..100).collect();
+    let calls = numbers.iter().map(|number| client.try_call::<_, i32>("echo", number));
+    let replies = futures_util::future::join_all(calls).await;
+    assert_eq!(replies.into_iter().map(Result::unwrap).collect::<Vec<_>>(), numbers);
+    let reply =
+        raw(&url, b"POST /rpc/echo HTTP/1.1\r\nconnection: close\r\nhost: x\r\ncontent-length: 1\r\n\r\n1")
+            .await;
+    assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("x-layer: seen"), "{reply}");
+}

@@ -70,7 +70,9 @@ impl Exchange {
             return url.clone();
         }
         let mut url = base.clone();
-        url.set_path(&format!("{}{path}", base.path()));
+        // Batches go to the base itself, which has no slash at its end unless it is the root.
+        let whole = format!("{}{path}", base.path());
+        url.set_path(whole.strip_suffix('/').unwrap_or(&whole));
         if urls.len() < URLS_MAX {
             urls.insert(path.to_owned(), url.clone());
         }
