@@ -21,12 +21,8 @@ pub type FencingToken = u64;
 pub struct Lock {
     kv: Arc<dyn KvClient>,
     name: String,
-    held: Mutex<Option<Held>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    version: Version,
+    /// The version of the key while this handle holds the lock.
+    held: Mutex<Option<Version>>,
 }
 
 /// What a release found.
@@ -77,8 +73,8 @@ impl Lock {
     /// has done, the version it was meant for is past.
     pub async fn release(&self) -> Released {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(held) = held else { return Released::NotHeld };
-        match self.kv.put(&self.name, "", held.version).await {
+        let Some(version) = held else { return Released::NotHeld };
+        match self.kv.put(&self.name, "", version).await {
             // `Maybe` is a refusal of a resend. While the lock is held only its holder writes the key, so that the
             // first copy was the one that changed it.
             Ok(()) | Err(KVError::Maybe) => Released::Freed,
@@ -87,7 +83,7 @@ impl Lock {
     }
 
     fn holds(&self, version: Version) -> FencingToken {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { version });
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         version
     }
 }

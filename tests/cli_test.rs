@@ -28,6 +28,12 @@ async fn keys_have_exit_codes() {
     let (code, out, _) = run(&["kv", "get", "k", "--json"]).await;
     assert_eq!((code, out.as_str()), (0, "{\"value\":\"v\",\"version\":1}\n"));
     assert_eq!(run(&["kv", "put", "k"]).await.0, 2);
+    let longest = [u64::MAX.to_string(), (i64::MAX / 2).to_string()];
+    for time in &longest {
+        assert_eq!(traitwire(server.url(), &["kv", "get", "k", "--timeout", time]).await.0, 0);
+        let put = ["kv", "put", "k", "v", "--version", "0", "--timeout", time];
+        assert_eq!(traitwire(server.url(), &put).await.0, 4);
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use traitwire_schema::MethodDescriptor;
 pub static CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 /// The header with the time the caller is still willing to wait, in milliseconds (Connect protocol, "Timeout").
 pub static TIMEOUT_MS: HeaderName = HeaderName::from_static("connect-timeout-ms");
+/// The longest time that [`TIMEOUT_MS`] can tell: its numbers have at most ten digits.
+pub(crate) const TIMEOUT_MS_MAX: u64 = 9_999_999_999;
 /// The header that ties a call to a trace (W3C Trace Context).
 pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -58,6 +60,16 @@ impl Call {
     }
 }
 
+/// The deadline of who will wait for `time`; none where it is too far off to be told.
+pub(crate) fn deadline_after(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
+}
+
+/// The earlier of two deadlines, of which each may be none.
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
 tokio::task_local! {
     static CURRENT: CallContext;
 }
@@ -92,10 +104,7 @@ impl CallContext {
     pub(crate) fn inherit(call: &mut Call) {
         // Outside a handler there is nothing to inherit.
         let _outside_a_handler = CURRENT.try_with(|context| {
-            call.deadline = match (call.deadline, context.deadline) {
-                (Some(own), Some(inherited)) => Some(own.min(inherited)),
-                (own, inherited) => own.or(inherited),
-            };
+            call.deadline = earlier(call.deadline, context.deadline);
             if let Some(trace) = context.headers.get(&TRACEPARENT)
                 && !call.headers.contains_key(&TRACEPARENT)
             {

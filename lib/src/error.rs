@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
+use traitwire_schema::MethodDescriptor;
 
 /// What a method of a service answers when it has no error type of its own.
 pub type RpcResult<T> = Result<T, RpcError>;
@@ -207,6 +208,17 @@ impl RpcError {
         self
     }
 
+    /// What an error of `method` says of execution: nothing where the method changes nothing, and no promise that was
+    /// not given.
+    #[must_use]
+    pub(crate) fn about(self, method: Option<&MethodDescriptor>) -> Self {
+        let executed = match method {
+            Some(method) if method.is_read_only() => None,
+            Some(_) | None => Some(self.inner.executed.unwrap_or(Executed::Unknown)),
+        };
+        self.with_executed(executed)
+    }
+
     /// Wraps a method's own error, so that it travels like any other.
     pub(crate) fn of_typed(error: Value) -> Self {
         Self::new(Code::FailedPrecondition, "the method answered with an error of its own")
@@ -231,11 +243,6 @@ impl RpcError {
     /// Whether the request may have taken effect; a read-only request never does.
     pub fn executed(&self) -> Executed {
         self.inner.executed.unwrap_or(Executed::No)
-    }
-
-    /// What was said about execution, if anything was.
-    pub(crate) fn said_executed(&self) -> Option<Executed> {
-        self.inner.executed
     }
 
     /// Further values, without the one about execution.
@@ -334,6 +341,8 @@ mod tests {
         let error = RpcError::internal("broken").with_executed(None);
         assert_eq!(serde_json::to_string(&error).unwrap(), r#"{"code":"internal","message":"broken"}"#);
         assert_eq!(error.executed(), Executed::No);
+        // As the error of a method that may change something, it is no promise.
+        assert_eq!(error.about(None).executed(), Executed::Unknown);
     }
 
     #[test]

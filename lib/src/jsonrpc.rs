@@ -90,6 +90,11 @@ impl ErrorObject {
     }
 }
 
+/// Whether a JSON text is an array, by its first character: a batch, or arguments by position.
+pub(crate) fn is_array(json: &[u8]) -> bool {
+    json.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
 /// Appends a request, whose arguments are JSON already.
 pub(crate) fn write_request(
     out: &mut Vec<u8>,

@@ -5,7 +5,7 @@ mod builder;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
-use crate::call::{Call, CallContext};
+use crate::call::{Call, CallContext, deadline_after};
+use crate::codegen::text;
 use crate::error::{Executed, RpcError, RpcResult};
 use crate::layer::{Endpoint, Layer, Next};
 use crate::retry::{Retry, RetryBudget};
@@ -30,10 +31,12 @@ pub trait Server: Send + Sync {
 
     /// The same, with a status: what HTTP and JSON-RPC serve. A hand-written server's reply counts as a success, and
     /// must be JSON.
+    ///
+    /// Behind HTTP, `args` count against [`Limits::bodies_bytes`](crate::Limits::bodies_bytes) for as long as any part
+    /// of them lives: what outlasts the call is better copied.
     async fn try_dispatch(&self, name: &str, args: Bytes) -> RpcResult<Bytes> {
-        let args = String::from_utf8(args.into())
-            .map_err(|error| RpcError::invalid_argument(format!("the arguments are no UTF-8: {error}")))?;
-        let reply = self.dispatch(name, args).await;
+        // A copy, so that `args` live, and count, until the call has ended.
+        let reply = self.dispatch(name, text(&args)?.to_owned()).await;
         match serde_json::from_str::<&serde_json::value::RawValue>(&reply) {
             Ok(_) => Ok(Bytes::from(reply)),
             Err(error) => {
@@ -172,7 +175,7 @@ impl RpcClient {
             method,
             descriptor,
             arguments: Bytes::from(arguments),
-            deadline: Some(Instant::now() + timeout),
+            deadline: deadline_after(timeout),
             headers: Arc::clone(&self.shared.base.headers),
         };
         CallContext::inherit(&mut call);
@@ -236,7 +239,7 @@ impl RpcClient {
     /// Sends a call once, through the layers, and keeps its deadline.
     async fn send(&self, call: Call) -> RpcResult<Bytes> {
         let deadline = call.deadline;
-        let read_only = call.is_read_only();
+        let method = call.descriptor;
         let sent = async {
             if self.shared.layers.is_empty() {
                 self.shared.endpoint.0.send(call).await
@@ -250,7 +253,7 @@ impl RpcClient {
                 .unwrap_or_else(|_| Err(RpcError::deadline_exceeded("no reply within the deadline"))),
             None => sent.await,
         };
-        result.map_err(|error| if read_only { error.with_executed(None) } else { error })
+        result.map_err(|error| error.about(method))
     }
 }
 

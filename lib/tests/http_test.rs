@@ -1,15 +1,19 @@
 //! Real sockets: a hand-written server behind HTTP and JSON-RPC, and what bad input gets.
 #![allow(clippy::unwrap_used)]
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
-use traitwire::{Code, Executed, HttpServer, Limits, RpcClient, Server};
+use traitwire::{CoalesceLimits, Code, Executed, HttpServer, Limits, RpcClient, RpcResult, Server};
 
 /// `echo` gives its arguments back; `wait` ends when it is told to, and counts that it did; `panic` panics.
 #[derive(Default)]
@@ -178,6 +182,105 @@ async fn json_rpc_follows_its_specification() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_notifications_has_no_response_body() {
+    let server = start(Limits::default()).await;
+    for methods in [&["echo"][..], &["wait"], &["echo", "wait", "echo"]] {
+        let items: Vec<_> =
+            methods.iter().map(|method| json!({"jsonrpc": "2.0", "method": method, "params": {}})).collect();
+        let body = Value::from(items).to_string();
+        let length = body.len();
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let slow = methods.contains(&"wait");
+        let waited = server.echo.waited.load(Ordering::SeqCst);
+        let (reply, ()) = tokio::join!(raw(&server.url, request.as_bytes()), async {
+            if slow {
+                server.echo.began.notified().await;
+                server.echo.go.notify_one();
+            }
+        });
+        assert!(reply.starts_with("HTTP/1.1 204 ") && reply.ends_with("\r\n\r\n"), "{methods:?}: {reply}");
+        assert_eq!(server.echo.waited.load(Ordering::SeqCst), waited + usize::from(slow), "{methods:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_body_of_a_batch_counts_until_its_last_call_has_ended() {
+    let mut limits = Limits::default();
+    limits.bodies_bytes = 8 << 10;
+    let server = start(limits).await;
+    let large = Value::from("x".repeat(5_000));
+    let body = json!([{"jsonrpc": "2.0", "method": "wait", "params": [large], "id": 1}]).to_string();
+    let length = body.len();
+    let request =
+        format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // Once the head of the response is there, only the call that goes on holds the body.
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    let (status, error) = post(&server.url, "/echo", &large.to_string()).await;
+    assert_eq!((status, &error["code"]), (429, &json!("resource_exhausted")));
+    server.echo.go.notify_one();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.contains("\"result\":true"), "{rest}");
+    assert_eq!(post(&server.url, "/echo", &large.to_string()).await, (200, large));
+}
+
+/// A message that counts how often its schema is derived.
+#[derive(Serialize, Deserialize)]
+struct Pair {
+    left: u32,
+    right: u32,
+}
+
+static DERIVED: AtomicUsize = AtomicUsize::new(0);
+
+impl JsonSchema for Pair {
+    fn schema_name() -> Cow<'static, str> {
+        "Pair".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        DERIVED.fetch_add(1, Ordering::SeqCst);
+        json_schema!({"type": "object", "properties": {"left": {"type": "integer"}, "right": {"type": "integer"}}})
+    }
+}
+
+/// Subtracts.
+#[traitwire::service]
+trait Subtract: Send + Sync {
+    /// What is left of `left` without `right`.
+    #[rpc(read_only)]
+    async fn subtract(&self, pair: Pair) -> RpcResult<u32>;
+}
+
+struct Subtracting;
+
+#[traitwire::async_trait]
+impl Subtract for Subtracting {
+    async fn subtract(&self, pair: Pair) -> RpcResult<u32> {
+        Ok(pair.left - pair.right)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_by_position_derive_a_schema_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(traitwire::serve(listener, SubtractServer::new(Subtracting), std::future::pending()));
+    let subtract = || post(&url, "/", r#"{"jsonrpc":"2.0","method":"subtract","params":[42,23],"id":1}"#);
+    assert_eq!(subtract().await.1["result"], 19);
+    let derived = DERIVED.load(Ordering::SeqCst);
+    assert_eq!(subtract().await.1["result"], 19);
+    assert_eq!(post(&url, "/subtract", "[42,23]").await.0, 400, "by position is for JSON-RPC alone");
+    assert_eq!((derived, DERIVED.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_server_closes_the_connection_that_is_idle_for_longest() {
     let mut limits = Limits::default();
     limits.connections = 2;
@@ -247,7 +350,7 @@ async fn past_a_limit_of_calls_the_refusal_is_typed() {
     let mut limits = Limits::default();
     limits.concurrent_calls = 1;
     let server = start(limits).await;
-    let client = RpcClient::builder(&server.url).coalesce(traitwire::CoalesceLimits::off()).build();
+    let client = RpcClient::builder(&server.url).coalesce(CoalesceLimits::off()).build();
     let waiting = tokio::spawn({
         let client = client.clone();
         async move { client.try_call::<_, bool>("wait", &()).await }
@@ -257,6 +360,55 @@ async fn past_a_limit_of_calls_the_refusal_is_typed() {
     assert_eq!((refused.code(), refused.executed()), (Code::ResourceExhausted, Executed::No));
     server.echo.go.notify_one();
     assert!(waiting.await.unwrap().unwrap());
+}
+
+/// A time that no clock can tell, and one that no header can.
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_may_be_as_far_off_as_one_likes() {
+    let server = start(Limits::default()).await;
+    for timeout in [Duration::MAX, Duration::from_secs(1 << 40)] {
+        let client = RpcClient::builder(&server.url).timeout(timeout).build();
+        let numbers: Vec<i32> = (0..100).collect();
+        let calls = numbers.iter().map(|number| client.try_call::<_, i32>("echo", number));
+        for (reply, number) in futures_util::future::join_all(calls).await.into_iter().zip(numbers) {
+            assert_eq!(reply, Ok(number), "{timeout:?}");
+        }
+    }
+}
+
+/// A client whose first runtime ends amid calls that never end, or amid many that do, goes on in the next.
+#[test]
+fn a_client_outlives_the_runtimes_that_use_it() {
+    let many = || Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let one = || Builder::new_current_thread().enable_all().build().unwrap();
+    let mut replies_alone = CoalesceLimits::default();
+    replies_alone.linger = Duration::from_secs(3_600);
+    for (first, method) in [(one(), "wait"), (one(), "echo"), (many(), "wait"), (many(), "echo")] {
+        let serving = many();
+        let server = serving.block_on(start(Limits::default()));
+        // Nothing but replies lets the queue go, and `wait` has none.
+        let client = RpcClient::builder(&server.url).coalesce(replies_alone.clone()).build();
+        first.block_on(async {
+            for _ in 0..1_000 {
+                let client = client.clone();
+                tokio::spawn(async move { while client.try_call::<_, Value>(method, &1).await.is_ok() {} });
+            }
+            if method == "wait" {
+                server.echo.began.notified().await;
+            } else {
+                for _ in 0..10 {
+                    client.try_call::<_, Value>("echo", &1).await.unwrap();
+                }
+            }
+        });
+        drop(first);
+        many().block_on(async {
+            let numbers: Vec<i32> = (0..100).collect();
+            let calls = numbers.iter().map(|number| client.try_call::<_, i32>("echo", number));
+            let replies = futures_util::future::join_all(calls).await;
+            assert_eq!(replies.into_iter().map(Result::unwrap).collect::<Vec<_>>(), numbers, "{method}");
+        });
+    }
 }
 
 /// In an application that exists, the services live under a path of their own, beside its routes and below its layers.

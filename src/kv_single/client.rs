@@ -10,7 +10,7 @@ use crate::services::kv::{GetArgs, Kv, KvStub, PutArgs};
 /// The longest pause before the first resend; it doubles with each further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 /// The longest pause of all: how late a client notices at most that the server is back.
-const PAUSE_MAX: Duration = Duration::from_millis(400);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// A client of one server.
 ///
@@ -38,12 +38,12 @@ impl SingleKvClient {
         Self { stub: KvStub::new(client) }
     }
 
-    /// The value of `key` and its version; ends when `time` is over.
+    /// The value of `key` and its version; ends when `time` is over, and never where that is too far off to be told.
     pub async fn try_get(&self, key: &str, time: Duration) -> Result<(String, Version), CallError> {
-        self.get_until(key, Some(Instant::now() + time)).await
+        self.get_until(key, Instant::now().checked_add(time)).await
     }
 
-    /// Writes `value` if `key` is at `version`; ends when `time` is over.
+    /// Writes `value` if `key` is at `version`; ends as [`SingleKvClient::try_get`] does.
     pub async fn try_put(
         &self,
         key: &str,
@@ -51,7 +51,7 @@ impl SingleKvClient {
         version: Version,
         time: Duration,
     ) -> Result<(), CallError> {
-        self.put_until(key, value, version, Some(Instant::now() + time)).await
+        self.put_until(key, value, version, Instant::now().checked_add(time)).await
     }
 
     async fn get_until(&self, key: &str, end: Option<Instant>) -> Result<(String, Version), CallError> {

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt};
 use serde_json::value::RawValue;
 
+use super::handler::first_step;
 use super::service::Service;
-use crate::call::{Call, TRACEPARENT};
+use crate::call::{Call, TRACEPARENT, deadline_after, earlier};
 use crate::error::{RpcError, RpcResult};
-use crate::jsonrpc::{self, ErrorObject, Request};
+use crate::jsonrpc::{self, ErrorObject, Request, is_array};
 
 /// The method that gives the OpenRPC document (OpenRPC specification, "Service Discovery Method").
 const DISCOVER: &str = "rpc.discover";
@@ -38,144 +40,141 @@ pub(super) enum Answer {
 }
 
 pub(super) async fn answer(service: &Service, body: Bytes, envelope: Envelope) -> Answer {
-    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'[') => batch(service, &body, &envelope).await,
-        _ => single(service, &body, &envelope).await,
-    }
+    let answer = if is_array(&body) {
+        batch(service, &body, &envelope).await
+    } else {
+        single(service, &body, &envelope).await
+    };
+    answer.unwrap_or_else(|error| {
+        let mut out = Vec::new();
+        jsonrpc::write_error(&mut out, "null", &error);
+        Answer::Whole(out)
+    })
 }
 
-async fn single(service: &Service, body: &Bytes, envelope: &Envelope) -> Answer {
+async fn single(service: &Service, body: &Bytes, envelope: &Envelope) -> Result<Answer, ErrorObject> {
+    let item = serde_json::from_slice::<&RawValue>(body).map_err(malformed)?;
     let mut out = Vec::with_capacity(128);
-    let item = match serde_json::from_slice::<&RawValue>(body) {
-        Ok(item) => item,
-        Err(error) => {
-            write_refusal(&mut out, jsonrpc::PARSE_ERROR, format!("malformed JSON: {error}"));
-            return Answer::Whole(out);
-        }
-    };
-    match start(service, body, item, envelope) {
-        Started::Refused(error) => jsonrpc::write_error(&mut out, "null", &error),
-        Started::Running(running) => write_reply(&mut out, running.await),
-    }
-    if out.is_empty() { Answer::Nothing } else { Answer::Whole(out) }
+    write_reply(&mut out, start(service, body, item, envelope)?.running.await);
+    Ok(if out.is_empty() { Answer::Nothing } else { Answer::Whole(out) })
 }
 
-async fn batch(service: &Service, body: &Bytes, envelope: &Envelope) -> Answer {
-    let mut out = Vec::new();
-    let items = match serde_json::from_slice::<Vec<&RawValue>>(body) {
-        Err(error) => Err((jsonrpc::PARSE_ERROR, format!("malformed JSON: {error}"))),
-        Ok(items) if items.is_empty() => Err((jsonrpc::INVALID_REQUEST, "an empty batch".to_owned())),
-        Ok(items) if items.len() > service.limits().batch_items => {
-            let limit = service.limits().batch_items;
-            let error = RpcError::resource_exhausted(format!("a batch may hold {limit} calls"));
-            jsonrpc::write_error(&mut out, "null", &ErrorObject::of(error));
-            return Answer::Whole(out);
-        }
-        Ok(items) => Ok(items),
-    };
-    let items = match items {
-        Ok(items) => items,
-        Err((code, message)) => {
-            write_refusal(&mut out, code, message);
-            return Answer::Whole(out);
-        }
-    };
+async fn batch(service: &Service, body: &Bytes, envelope: &Envelope) -> Result<Answer, ErrorObject> {
     let mut replies = Replies { out: vec![b'['], running: FuturesUnordered::new(), finished: false };
-    for item in items {
+    let mut owes_reply = false;
+    for item in items(body, service.limits().batch_items)? {
         match start(service, body, item, envelope) {
-            Started::Refused(error) => {
+            Err(error) => {
+                owes_reply = true;
                 replies.separate();
                 jsonrpc::write_error(&mut replies.out, "null", &error);
             }
-            Started::Running(mut running) => {
+            Ok(Started { is_notification, mut running }) => {
+                owes_reply |= !is_notification;
                 // Most calls end in their first step; only the others are kept and waited for.
-                let first = std::future::poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await;
-                match first {
+                match first_step(&mut running).await {
                     Poll::Ready(reply) => replies.write(reply),
                     Poll::Pending => replies.running.push(running),
                 }
             }
         }
     }
-    if !replies.running.is_empty() {
-        return Answer::Streamed(Body::from_stream(replies));
+    if !owes_reply {
+        // As for a notification that comes alone, the response says that all have ended.
+        while replies.running.next().await.is_some() {}
+        return Ok(Answer::Nothing);
     }
-    if replies.out.len() == 1 {
-        return Answer::Nothing;
+    if !replies.running.is_empty() {
+        return Ok(Answer::Streamed(Body::from_stream(replies)));
     }
     replies.out.push(b']');
-    Answer::Whole(replies.out)
+    Ok(Answer::Whole(replies.out))
+}
+
+/// The elements of a batch, which are looked at one by one.
+fn items(body: &Bytes, items_max: usize) -> Result<Vec<&RawValue>, ErrorObject> {
+    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(malformed)?;
+    if items.is_empty() {
+        return Err(refusal(jsonrpc::INVALID_REQUEST, "an empty batch"));
+    }
+    if items.len() > items_max {
+        return Err(ErrorObject::of(RpcError::resource_exhausted(format!(
+            "a batch may hold {items_max} calls"
+        ))));
+    }
+    Ok(items)
 }
 
 /// The id to answer under, none for a notification, and what came of the call.
 type Reply = (Option<Box<str>>, RpcResult<Bytes>);
-type Running = Pin<Box<dyn Future<Output = Reply> + Send>>;
+type Running = BoxFuture<'static, Reply>;
 
-enum Started {
-    Refused(ErrorObject),
-    Running(Running),
+struct Started {
+    is_notification: bool,
+    running: Running,
 }
 
-fn start(service: &Service, body: &Bytes, item: &RawValue, envelope: &Envelope) -> Started {
-    // serde would take an array of the fields in their order for the object.
-    if !item.get().starts_with('{') {
-        return Started::Refused(invalid_request("a JSON-RPC request is an object".to_owned()));
-    }
-    let request: Request<'_> = match serde_json::from_str(item.get()) {
-        Ok(request) => request,
-        Err(error) => return Started::Refused(invalid_request(format!("no JSON-RPC request: {error}"))),
-    };
-    if request.jsonrpc != "2.0" {
-        return Started::Refused(invalid_request("`jsonrpc` must be \"2.0\"".to_owned()));
-    }
-    if request.id.is_some_and(|id| !matches!(id.get().as_bytes()[0], b'"' | b'0'..=b'9' | b'-' | b'n')) {
-        return Started::Refused(invalid_request("`id` must be a string, a number or null".to_owned()));
-    }
+fn start(
+    service: &Service,
+    body: &Bytes,
+    item: &RawValue,
+    envelope: &Envelope,
+) -> Result<Started, ErrorObject> {
+    let request = request(item)?;
     let id: Option<Box<str>> = request.id.map(|id| id.get().into());
+    let is_notification = id.is_none();
     if request.method == DISCOVER {
         let document = service.discover();
-        return Started::Running(Box::pin(std::future::ready((id, document))));
+        return Ok(Started { is_notification, running: Box::pin(std::future::ready((id, document))) });
     }
-    let method: Cow<'static, str> = Cow::Owned(request.method.into_owned());
     let arguments = match request.params {
         None => Bytes::from_static(b"{}"),
         Some(params) => body.slice_ref(params.get().as_bytes()),
     };
-    let by_position = arguments.first() == Some(&b'[');
+    let own_deadline = request.timeout_ms.and_then(|ms| deadline_after(Duration::from_millis(ms)));
     let mut call = Call {
         descriptor: None,
-        method,
+        method: Cow::Owned(request.method.into_owned()),
         arguments,
-        deadline: deadline(envelope.deadline, request.timeout_ms),
+        deadline: earlier(envelope.deadline, own_deadline),
         headers: Arc::clone(&envelope.headers),
     };
     if let Some(trace) = request.traceparent.and_then(|trace| HeaderValue::from_str(&trace).ok()) {
         call.set_header(TRACEPARENT.clone(), trace);
     }
     let service = service.clone();
-    Started::Running(Box::pin(async move {
+    let running = Box::pin(async move {
+        let by_position = is_array(&call.arguments);
         let result =
             if by_position { service.call_by_position(call).await } else { service.call(call).await };
         (id, result)
-    }))
+    });
+    Ok(Started { is_notification, running })
 }
 
-fn deadline(shared: Option<Instant>, own_ms: Option<u64>) -> Option<Instant> {
-    let own = own_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
-    match (shared, own) {
-        (Some(shared), Some(own)) => Some(shared.min(own)),
-        (shared, own) => shared.or(own),
+fn request(item: &RawValue) -> Result<Request<'_>, ErrorObject> {
+    let invalid = |message: &str| refusal(jsonrpc::INVALID_REQUEST, message);
+    // serde would take an array of the fields in their order for the object.
+    if !item.get().starts_with('{') {
+        return Err(invalid("a JSON-RPC request is an object"));
     }
+    let request: Request<'_> = serde_json::from_str(item.get())
+        .map_err(|error| invalid(&format!("no JSON-RPC request: {error}")))?;
+    if request.jsonrpc != "2.0" {
+        return Err(invalid("`jsonrpc` must be \"2.0\""));
+    }
+    if request.id.is_some_and(|id| !matches!(id.get().as_bytes()[0], b'"' | b'0'..=b'9' | b'-' | b'n')) {
+        return Err(invalid("`id` must be a string, a number or null"));
+    }
+    Ok(request)
 }
 
-fn invalid_request(message: String) -> ErrorObject {
-    let data = RpcError::invalid_argument(message.as_str());
-    ErrorObject { code: jsonrpc::INVALID_REQUEST, message, data: Some(data) }
+fn malformed(error: serde_json::Error) -> ErrorObject {
+    refusal(jsonrpc::PARSE_ERROR, &format!("malformed JSON: {error}"))
 }
 
-fn write_refusal(out: &mut Vec<u8>, code: i32, message: String) {
-    let data = RpcError::invalid_argument(message.as_str());
-    jsonrpc::write_error(out, "null", &ErrorObject { code, message, data: Some(data) });
+fn refusal(code: i32, message: &str) -> ErrorObject {
+    ErrorObject { code, message: message.to_owned(), data: Some(RpcError::invalid_argument(message)) }
 }
 
 fn write_reply(out: &mut Vec<u8>, (id, result): Reply) {

@@ -10,13 +10,36 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::service::Service;
 use crate::error::{Code, RpcError};
 
+/// A body that counts against the limit for as long as any part of it lives: a handler may outlive its caller, and the
+/// calls of a batch outlive the head of their response.
+struct Counted {
+    body: Bytes,
+    _held: OwnedSemaphorePermit,
+}
+
+impl Counted {
+    fn keep(body: Bytes, held: Option<OwnedSemaphorePermit>) -> Bytes {
+        match held {
+            Some(held) => Bytes::from_owner(Self { body, _held: held }),
+            // An empty body holds nothing.
+            None => body,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
 /// Reads a body within the limits. One that is too large is read to its end and dropped, so that the peer, which
 /// is still sending, can read the refusal.
 pub(super) async fn read(
     service: &Service,
     headers: &HeaderMap,
     mut body: Body,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), (StatusCode, RpcError)> {
+) -> Result<Bytes, (StatusCode, RpcError)> {
     let limits = service.limits();
     let too_large = || {
         let error = RpcError::resource_exhausted(format!("a body may have {} bytes", limits.body_bytes));
@@ -74,7 +97,7 @@ pub(super) async fn read(
         }
         match refused {
             Some(refusal) => Err(refusal),
-            None => Ok((first.unwrap_or_else(|| whole.freeze()), held)),
+            None => Ok(Counted::keep(first.unwrap_or_else(|| whole.freeze()), held)),
         }
     };
     tokio::time::timeout(limits.body_timeout, read).await.unwrap_or_else(|_| {

@@ -4,7 +4,6 @@
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -12,10 +11,11 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
 use crate::call::{Call, CallContext};
-use crate::error::{Executed, RpcError, RpcResult};
+use crate::error::{RpcError, RpcResult};
 use crate::layer::{Endpoint, Layer, Next};
 use crate::rpc::Server;
 
@@ -33,8 +33,6 @@ impl Endpoint for ServerEndpoint {
         self.0.try_dispatch(&call.method, call.arguments).await
     }
 }
-
-type Running = Pin<Box<dyn Future<Output = RpcResult<Bytes>> + Send>>;
 
 impl Handler {
     pub(crate) fn new(server: Arc<dyn Server>, layers: Vec<Arc<dyn Layer>>) -> Self {
@@ -59,11 +57,10 @@ impl Handler {
         let detach = descriptor.is_none_or(|method| method.detach);
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let error = RpcError::deadline_exceeded("the deadline passed before the call began");
-            return Err(about(descriptor, error.not_executed()));
+            return Err(error.not_executed().about(descriptor));
         }
         let mut running = self.start(call, guard);
-        let first = poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await;
-        let result = match first {
+        let result = match first_step(&mut running).await {
             Poll::Ready(result) => result,
             Poll::Pending if detach => {
                 let task = tokio::spawn(running);
@@ -74,10 +71,10 @@ impl Handler {
             }
             Poll::Pending => until(deadline, running).await,
         };
-        result.map_err(|error| about(descriptor, error))
+        result.map_err(|error| error.about(descriptor))
     }
 
-    fn start<G: Send + 'static>(&self, call: Call, guard: G) -> Running {
+    fn start<G: Send + 'static>(&self, call: Call, guard: G) -> BoxFuture<'static, RpcResult<Bytes>> {
         let context = CallContext { deadline: call.deadline, headers: Arc::clone(&call.headers) };
         let server = Arc::clone(&self.server);
         let layers = Arc::clone(&self.layers);
@@ -97,13 +94,9 @@ impl Handler {
     }
 }
 
-/// What an error of this method says of execution: nothing where the method changes nothing.
-pub(crate) fn about(method: Option<&'static MethodDescriptor>, error: RpcError) -> RpcError {
-    let executed = match method {
-        Some(method) if method.is_read_only() => None,
-        Some(_) | None => Some(error.said_executed().unwrap_or(Executed::Unknown)),
-    };
-    error.with_executed(executed)
+/// Runs `future` for as long as it need not wait.
+pub(super) async fn first_step<T>(future: &mut BoxFuture<'_, T>) -> Poll<T> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 async fn until(

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of one request body. 4 MiB.
     pub body_bytes: usize,
-    /// Bytes of all request bodies held at once. 256 MiB.
+    /// Bytes of all request bodies held at once, each until the last call that came in it has ended. 256 MiB.
     pub bodies_bytes: usize,
     /// Bytes of a body over its limit that are read and dropped, so that the refusal can be read. 64 MiB.
     pub refused_body_bytes: usize,

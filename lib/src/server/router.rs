@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::batch::{self, Answer, Envelope};
 use super::body;
 use super::service::Service;
-use crate::call::{Call, TIMEOUT_MS};
+use crate::call::{Call, TIMEOUT_MS, deadline_after};
 use crate::error::{Code, RpcError, RpcResult};
 
 /// Answers a request.
@@ -22,8 +22,8 @@ pub(super) async fn respond(service: &Service, request: Request<Body>) -> Respon
         Method::GET | Method::HEAD => return get(service, &path),
         _ => return not_allowed("POST"),
     }
-    let (body, _held) = match body::read(service, &parts.headers, body).await {
-        Ok(read) => read,
+    let body = match body::read(service, &parts.headers, body).await {
+        Ok(body) => body,
         Err((status, error)) => return error_response(status, &error),
     };
     let deadline = match deadline(&parts.headers) {
@@ -76,7 +76,7 @@ fn deadline(headers: &HeaderMap) -> RpcResult<Option<Instant>> {
         ));
     }
     let left = Duration::from_millis(text.parse().expect("ten digits fit into 64 bits"));
-    Ok(Instant::now().checked_add(left))
+    Ok(deadline_after(left))
 }
 
 fn json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {

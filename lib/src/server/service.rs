@@ -1,18 +1,18 @@
 //! What HTTP and JSON-RPC have in common: calls within the limits, and the documents.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use traitwire_schema::argument_fields;
 
 use super::documents::Documents;
-use super::handler::{Handler, about};
+use super::handler::Handler;
 use super::limits::Limits;
-use super::positions::by_name;
-use crate::call::Call;
+use super::positions::Positions;
+use crate::call::{Call, deadline_after};
 use crate::error::{RpcError, RpcResult};
+use crate::jsonrpc::is_array;
 use crate::layer::Layer;
 use crate::rpc::Server;
 
@@ -28,6 +28,7 @@ struct Shared {
     calls: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     documents: OnceLock<RpcResult<Documents>>,
+    positions: Positions,
 }
 
 /// Bytes of bodies are counted in units of this size.
@@ -41,6 +42,7 @@ impl Service {
                 calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
                 bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(BODY_UNIT))),
                 documents: OnceLock::new(),
+                positions: Positions::default(),
                 limits,
             }),
         }
@@ -84,17 +86,15 @@ impl Service {
     pub(super) async fn call(&self, mut call: Call) -> RpcResult<Bytes> {
         let handler = &self.shared.handler;
         call.descriptor = handler.method(&call.method);
-        let refuse = |error| Err(about(call.descriptor, error));
+        let refuse = |error: RpcError| Err(error.about(call.descriptor));
         if call.method.starts_with('_') || call.method.starts_with("rpc.") {
             return refuse(RpcError::unimplemented(format!("`{}` is a reserved name", call.method)));
         }
         if let Some(method) = call.descriptor {
             if call.deadline.is_none() {
-                call.deadline =
-                    method.timeout_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
+                call.deadline = method.timeout_ms.and_then(|ms| deadline_after(Duration::from_millis(ms)));
             }
-            let is_array = call.arguments.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-            if is_array && argument_fields(method).is_some() {
+            if is_array(&call.arguments) && self.shared.positions.of(method).is_some() {
                 return refuse(RpcError::invalid_argument("the arguments must be an object, not an array"));
             }
         }
@@ -110,7 +110,8 @@ impl Service {
     /// Runs a call whose arguments came as a JSON array.
     pub(super) async fn call_by_position(&self, mut call: Call) -> RpcResult<Bytes> {
         if let Some(method) = self.shared.handler.method(&call.method) {
-            call.arguments = by_name(method, &call.arguments).map_err(|error| about(Some(method), error))?;
+            let by_name = self.shared.positions.by_name(method, &call.arguments);
+            call.arguments = by_name.map_err(|error| error.about(Some(method)))?;
         }
         self.call(call).await
     }

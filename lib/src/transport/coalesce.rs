@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::exchange::{Exchange, failed, refusal};
 use crate::call::{Call, TRACEPARENT};
@@ -78,7 +78,10 @@ struct Queued {
 pub(super) struct Lane {
     exchange: Exchange,
     limits: CoalesceLimits,
+    /// Never locked while a task is spawned: a runtime that is ending drops it on the spot, and its guards lock.
     state: Mutex<State>,
+    /// An exchange has ended its wait while calls queue.
+    freed: Notify,
 }
 
 #[derive(Default)]
@@ -87,7 +90,7 @@ struct State {
     unanswered: usize,
     unanswered_calls: usize,
     queue: VecDeque<Queued>,
-    /// Whether a task will look at the queue when the linger time is over.
+    /// Whether a task looks after the queue; there is one whenever a call waits.
     lingering: bool,
     /// How many calls the last exchange carried: after a batch the next call waits for company.
     last_items: usize,
@@ -95,7 +98,7 @@ struct State {
 
 impl Lane {
     pub(super) fn new(exchange: Exchange, limits: CoalesceLimits) -> Arc<Self> {
-        Arc::new(Self { exchange, limits, state: Mutex::default() })
+        Arc::new(Self { exchange, limits, state: Mutex::default(), freed: Notify::new() })
     }
 
     pub(super) async fn send(self: &Arc<Self>, call: Call) -> RpcResult<Bytes> {
@@ -117,45 +120,41 @@ impl Lane {
         if free && state.last_items <= 1 && state.queue.is_empty() {
             return Ok(Joined::Goes(call, self.unanswered(&mut state, 1)));
         }
-        self.enqueue(&mut state, call).map(Joined::Waits)
-    }
-
-    fn enqueue(self: &Arc<Self>, state: &mut State, call: Call) -> RpcResult<ReplyReceiver> {
         if state.queue.len() >= self.limits.queue {
             return Err(RpcError::resource_exhausted(format!("{} calls wait to be sent", self.limits.queue)));
         }
         let (reply, waiting) = oneshot::channel();
         state.queue.push_back(Queued { call, reply, since: Instant::now() });
-        if !state.lingering {
-            state.lingering = true;
+        let starts = !std::mem::replace(&mut state.lingering, true);
+        drop(state);
+        if starts {
+            let lingering = Lingering { lane: Arc::clone(self), ended: false };
             // With nothing under way this only lets the callers that are ready to run join.
-            let at_once = state.unanswered < self.limits.unanswered;
-            tokio::spawn(Arc::clone(self).linger(at_once));
+            tokio::spawn(Self::linger(lingering, free));
         }
-        Ok(waiting)
+        Ok(Joined::Waits(waiting))
     }
 
-    /// Sends what has waited long enough, until nothing waits.
-    async fn linger(self: Arc<Self>, mut at_once: bool) {
-        loop {
-            if at_once {
-                tokio::task::yield_now().await;
-            } else {
-                tokio::time::sleep(self.limits.linger).await;
-            }
-            let mut state = self.lock();
-            let due = |queued: &Queued| queued.since.elapsed() >= self.limits.linger;
-            while state.queue.front().is_some_and(due)
-                || (state.unanswered < self.limits.unanswered && !state.queue.is_empty())
-            {
-                self.flush(&mut state);
-            }
-            if state.queue.is_empty() {
-                state.lingering = false;
-                return;
-            }
-            at_once = false;
+    /// Sends what has waited long enough and what there is room for, until nothing waits.
+    async fn linger(mut lingering: Lingering, at_once: bool) {
+        let lane = Arc::clone(&lingering.lane);
+        if at_once {
+            tokio::task::yield_now().await;
+        } else {
+            lane.room_within(lane.limits.linger).await;
         }
+        loop {
+            while let Some((batch, unanswered)) = lane.next_batch() {
+                tokio::spawn(Arc::clone(&lane).run(batch, unanswered));
+            }
+            let Some(waited) = lingering.waited() else { return };
+            lane.room_within(lane.limits.linger.saturating_sub(waited)).await;
+        }
+    }
+
+    /// Waits until an exchange has ended its wait, for `time` at most.
+    async fn room_within(&self, time: Duration) {
+        let _either = tokio::time::timeout(time, self.freed.notified()).await;
     }
 
     fn unanswered(self: &Arc<Self>, state: &mut State, calls: usize) -> Unanswered {
@@ -164,9 +163,15 @@ impl Lane {
         Unanswered { lane: Arc::clone(self), calls }
     }
 
-    /// Sends the next exchange: the calls at the front that fit together, up to an equal share of all that are under
-    /// way. With everything in one exchange, client and server would wait for each other in turn.
-    fn flush(self: &Arc<Self>, state: &mut State) {
+    /// The next exchange, if there is room for it or a call has waited for long enough: the calls at the front that
+    /// fit together, up to an equal share of all that are under way. With everything in one exchange, client and server
+    /// would wait for each other in turn.
+    fn next_batch(self: &Arc<Self>) -> Option<(Vec<Queued>, Unanswered)> {
+        let mut state = self.lock();
+        let due = state.queue.front()?.since.elapsed() >= self.limits.linger;
+        if !due && state.unanswered >= self.limits.unanswered {
+            return None;
+        }
         let share = (state.queue.len() + state.unanswered_calls).div_ceil(self.limits.unanswered.max(1));
         let items_max = share.max(SHARE_MIN).min(self.limits.items);
         let mut batch = Vec::new();
@@ -177,19 +182,19 @@ impl Lane {
             if !batch.is_empty() && (!fits || !together) {
                 break;
             }
-            bytes += next.call.arguments.len();
             let queued = state.queue.pop_front().expect("the queue has a front");
             // Who has stopped waiting is not sent.
             if !queued.reply.is_closed() {
+                bytes += queued.call.arguments.len();
                 batch.push(queued);
             }
         }
         if batch.is_empty() {
-            return;
+            return None;
         }
         state.last_items = batch.len();
-        let unanswered = self.unanswered(state, batch.len());
-        tokio::spawn(Arc::clone(self).run(batch, unanswered));
+        let unanswered = self.unanswered(&mut state, batch.len());
+        Some((batch, unanswered))
     }
 
     async fn run(self: Arc<Self>, mut batch: Vec<Queued>, unanswered: Unanswered) {
@@ -256,7 +261,7 @@ impl Lane {
     }
 }
 
-/// An exchange that has had no reply yet; its end lets the queue go.
+/// An exchange that has had no reply yet; its end makes room for the next.
 struct Unanswered {
     lane: Arc<Lane>,
     calls: usize,
@@ -267,8 +272,43 @@ impl Drop for Unanswered {
         let mut state = self.lane.lock();
         state.unanswered -= 1;
         state.unanswered_calls -= self.calls;
-        if !state.queue.is_empty() && tokio::runtime::Handle::try_current().is_ok() {
-            self.lane.flush(&mut state);
+        if !state.queue.is_empty() {
+            self.lane.freed.notify_one();
+        }
+    }
+}
+
+/// The task that looks after the queue. It is dropped before its end with the runtime it runs on, which may be any of
+/// those that use the client: the calls it leaves behind fail, and the next call starts another.
+struct Lingering {
+    lane: Arc<Lane>,
+    ended: bool,
+}
+
+impl Lingering {
+    /// How long the oldest call in the queue has waited; where there is none, the task's work is done.
+    fn waited(&mut self) -> Option<Duration> {
+        let mut state = self.lane.lock();
+        let waited = state.queue.front().map(|oldest| oldest.since.elapsed());
+        self.ended = waited.is_none();
+        state.lingering = !self.ended;
+        waited
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let left_behind = {
+            let mut state = self.lane.lock();
+            state.lingering = false;
+            std::mem::take(&mut state.queue)
+        };
+        for queued in left_behind {
+            let error = RpcError::unavailable("the runtime that was to send the call has ended");
+            let _left = queued.reply.send(Err(error.not_executed()));
         }
     }
 }
@@ -302,7 +342,7 @@ fn encode(batch: &[Queued], deadline: Option<Instant>) -> Bytes {
         // The exchange carries the latest deadline of all; only a call that is clearly earlier says so itself.
         let own_ms = call
             .deadline
-            .filter(|own| deadline.is_none_or(|all| *own + DEADLINE_SLACK < all))
+            .filter(|own| deadline.is_none_or(|all| all.saturating_duration_since(*own) > DEADLINE_SLACK))
             .map(|own| u64::try_from(own.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX));
         let trace = call.headers.get(&TRACEPARENT).and_then(|trace| trace.to_str().ok());
         jsonrpc::write_request(&mut out, id, &call.method, &call.arguments, own_ms, trace);

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use reqwest::{Client, Method, Request, Response, Url};
 
-use crate::call::{Call, TIMEOUT_MS};
+use crate::call::{Call, TIMEOUT_MS, TIMEOUT_MS_MAX};
 use crate::error::{Code, RpcError, RpcResult};
 
 /// How long a connection may take to open.
@@ -54,7 +54,7 @@ impl Exchange {
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
-            let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).min(TIMEOUT_MS_MAX);
             request.headers_mut().insert(TIMEOUT_MS.clone(), HeaderValue::from(left_ms));
         }
         *request.body_mut() = Some(body.into());
