@@ -1,5 +1,7 @@
 //! A versioned key-value store and a distributed lock.
 
+pub mod call;
+pub mod kv_raft;
 pub mod kv_single;
 pub mod lock;
 pub mod retry;

@@ -1,17 +1,25 @@
 //! The versioned map: pure, and the same for every server.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 
 use traitwire::{KVError, Version};
 
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
 
+/// Into how many parts the keys are divided: a write copies at most one part that a [`Store::freeze`] still holds.
+const PARTS: usize = 4_096;
+
 /// Keys with their values and versions. A key never leaves, and its version only grows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Store {
-    entries: HashMap<String, Entry>,
+    parts: Vec<Arc<Part>>,
+    hasher: BuildHasherDefault<DefaultHasher>,
 }
+
+type Part = HashMap<String, Entry>;
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -19,34 +27,73 @@ struct Entry {
     version: Version,
 }
 
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Store {
     /// No key yet.
     pub fn new() -> Self {
-        Self::default()
+        let empty = Arc::new(Part::new());
+        Self { parts: vec![empty; PARTS], hasher: BuildHasherDefault::default() }
     }
 
     /// The value of `key` and its version, which is at least 1; nothing when the key does not exist.
     pub fn get(&self, key: &str) -> Option<(&str, Version)> {
-        self.entries.get(key).map(|entry| (entry.value.as_str(), entry.version))
+        let entry = self.parts[self.part_of(key)].get(key)?;
+        Some((entry.value.as_str(), entry.version))
     }
 
     /// Writes `value` if `key` is at `version` (0: does not exist). Gives the version that the key has afterwards,
     /// and why nothing was written where that is so.
     pub fn put(&mut self, key: &str, value: String, version: Version) -> (Version, Result<(), KVError>) {
-        match self.entries.get_mut(key) {
+        match self.get(key) {
             None if version == 0 => {
-                self.entries.insert(key.to_owned(), Entry { value, version: 1 });
+                self.insert(key.to_owned(), value, 1);
                 (1, Ok(()))
             }
             None => (0, Err(KVError::NoKey)),
             // The last version of all has no next one: the key stays as it is.
-            Some(entry) if entry.version == version && version < Version::MAX => {
+            Some((_, held)) if held == version && version < Version::MAX => {
+                let part = self.part_of(key);
+                let entry = Arc::make_mut(&mut self.parts[part]).get_mut(key).expect("it was found just now");
                 entry.value = value;
                 entry.version += 1;
                 (entry.version, Ok(()))
             }
-            Some(entry) => (entry.version, Err(KVError::Version)),
+            Some((_, held)) => (held, Err(KVError::Version)),
         }
+    }
+
+    /// Sets a key as another store had it.
+    pub fn insert(&mut self, key: String, value: String, version: Version) {
+        let part = self.part_of(&key);
+        Arc::make_mut(&mut self.parts[part]).insert(key, Entry { value, version });
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| part.is_empty())
+    }
+
+    /// The keys as they are now, whatever is written later: part by part, each a list of key, value and version. Costs as
+    /// much as there are parts, not keys.
+    pub fn freeze(&self) -> impl Iterator<Item = Vec<(String, String, Version)>> + Send + use<> {
+        self.parts.clone().into_iter().map(|part| {
+            part.iter().map(|(key, entry)| (key.clone(), entry.value.clone(), entry.version)).collect()
+        })
+    }
+
+    fn part_of(&self, key: &str) -> usize {
+        // The remainder is below `PARTS`.
+        (self.hasher.hash_one(key) % PARTS as u64) as usize
     }
 }
 
@@ -66,5 +113,18 @@ mod tests {
         assert_eq!(store.put("k", "two".into(), 1), (2, Ok(())));
         assert_eq!(store.put("k", "two".into(), 1), (2, Err(KVError::Version)));
         assert_eq!(store.get("k"), Some(("two", 2)));
+    }
+
+    #[test]
+    fn what_is_frozen_stays_as_it_was() {
+        let mut store = Store::new();
+        for key in 0..10_000 {
+            assert_eq!(store.put(&format!("k{key}"), "old".into(), 0), (1, Ok(())));
+        }
+        let frozen = store.freeze();
+        assert_eq!(store.put("k7", "new".into(), 1), (2, Ok(())));
+        let entries: Vec<_> = frozen.flatten().collect();
+        assert_eq!(entries.len(), store.len());
+        assert!(entries.iter().all(|(_, value, version)| value == "old" && *version == 1));
     }
 }

@@ -80,6 +80,7 @@ async fn a_reliable_network_passes_everything_on() {
     assert_eq!(text, "POST /put?x=1 from 7: body");
     let counts = Counts {
         exchanges: 1,
+        calls: 1,
         exchanges_of: [(7, 1)].into(),
         delivered: 1,
         duplicates: 0,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use traitwire::{KVError, KvClient, RpcClient};
-use traitwire_kv::kv_single::client::{CallError, SingleKvClient};
+use traitwire_kv::call::CallError;
+use traitwire_kv::kv_single::client::SingleKvClient;
 use traitwire_kv::lock::Lock;
 
 use super::Failure;

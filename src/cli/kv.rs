@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use traitwire::KVError;
-use traitwire_kv::kv_single::client::{CallError, SingleKvClient};
+use traitwire_kv::call::CallError;
+use traitwire_kv::kv_single::client::SingleKvClient;
 
 use super::{Endpoints, Failure};
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::process::Command;
 use traitwire::{KVError, KvClient};
-use traitwire_kv::kv_single::client::{CallError, SingleKvClient};
+use traitwire_kv::call::CallError;
+use traitwire_kv::kv_single::client::SingleKvClient;
 use traitwire_kv::lock;
 
 use super::{Endpoints, Failure};

@@ -3,6 +3,7 @@
 mod bench;
 mod call;
 mod child;
+mod debug;
 mod demo;
 mod kv;
 mod lock;
@@ -39,6 +40,9 @@ enum Command {
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Look into what a node keeps on disk.
+    #[command(subcommand)]
+    Debug(debug::Debug),
     /// See it all work: a server process, puts and gets, and the lock.
     Demo,
 }
@@ -106,6 +110,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Call(command) => command.run().await,
             Command::Schema(command) => command.run(),
             Command::Bench(command) => command.run().await,
+            Command::Debug(command) => command.run(),
             Command::Demo => demo::run().await,
         }
     });

@@ -2,15 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use traitwire::{Code, KVError, KvClient, RpcClient, RpcError, Version};
+use traitwire::{KVError, KvClient, RpcClient, Version};
 
+use crate::call::{CallError, Pause, definite, within};
 use crate::retry::{Attempt, Put};
 use crate::services::kv::{GetArgs, Kv, KvStub, PutArgs};
-
-/// The longest pause before the first resend; it doubles with each further one.
-const PAUSE_FIRST: Duration = Duration::from_millis(10);
-/// The longest pause of all: how late a client notices at most that the server is back.
-const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// A client of one server.
 ///
@@ -19,17 +15,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct SingleKvClient {
     stub: KvStub,
-}
-
-/// Why a call with a deadline failed.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum CallError {
-    /// The server's answer.
-    #[error(transparent)]
-    Kv(#[from] KVError),
-    /// There was none; a put may have been applied, or may still be.
-    #[error(transparent)]
-    Rpc(#[from] RpcError),
 }
 
 impl SingleKvClient {
@@ -102,50 +87,5 @@ impl KvClient for SingleKvClient {
 
     async fn put(&self, key: &str, value: &str, version: Version) -> Result<(), KVError> {
         self.put_until(key, value, version, None).await.map_err(definite)
-    }
-}
-
-/// What [`KvClient`] says of a call without a deadline that has ended: the only error that ends one is the refusal of a
-/// key that no server takes, and such a key does not exist.
-fn definite(error: CallError) -> KVError {
-    match error {
-        CallError::Kv(error) => error,
-        CallError::Rpc(_) => KVError::NoKey,
-    }
-}
-
-/// Ends a call at `end`.
-async fn within<T>(
-    end: Option<Instant>,
-    call: impl Future<Output = Result<T, RpcError>>,
-) -> Result<T, RpcError> {
-    match end {
-        None => call.await,
-        Some(end) => tokio::time::timeout_at(end.into(), call)
-            .await
-            .unwrap_or_else(|_| Err(RpcError::deadline_exceeded("no answer in time"))),
-    }
-}
-
-/// Pauses between attempts: longer each time, and never the same for two clients.
-#[derive(Default)]
-struct Pause {
-    attempts: u32,
-}
-
-impl Pause {
-    /// Waits before the next attempt, or gives the error when another attempt cannot help or comes too late.
-    async fn before_another(&mut self, error: RpcError, end: Option<Instant>) -> Result<(), RpcError> {
-        if error.code() == Code::InvalidArgument {
-            return Err(error);
-        }
-        let bound = PAUSE_FIRST.saturating_mul(1 << self.attempts.min(10)).min(PAUSE_MAX);
-        let pause = bound.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.attempts += 1;
-        if end.is_some_and(|end| Instant::now() + pause >= end) {
-            return Err(error);
-        }
-        tokio::time::sleep(pause).await;
-        Ok(())
     }
 }

@@ -43,7 +43,7 @@ impl Kv for SingleKvServer {
 }
 
 /// Refuses a key that no server takes.
-fn check_key(key: &str) -> RpcResult<()> {
+pub(crate) fn check_key(key: &str) -> RpcResult<()> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         let bytes = key.len();
         let message = format!("`key` must have 1 to {KEY_BYTES_MAX} bytes, not {bytes}");

@@ -1,3 +1,4 @@
 //! The contract: annotated traits and their messages, nothing else.
 
 pub mod kv;
+pub mod raft;

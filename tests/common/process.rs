@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 /// How long a process may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -16,8 +18,10 @@ const OUTPUT_LINES: usize = 100;
 /// The unit of CPU times in `/proc`: a Linux constant of its interface to programs, whatever the kernel's own tick is.
 const TICKS_PER_SECOND: u32 = 100;
 
-/// One `traitwire serve` process. It is killed when this is dropped, and shows its last output if the test failed.
+/// A program that says in its first line where it listens. It is killed when this is dropped, and shows its last output if
+/// the test failed.
 pub(crate) struct ServerProcess {
+    program: PathBuf,
     arguments: Vec<OsString>,
     child: Child,
     id: u64,
@@ -26,12 +30,18 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts a server on a free port, with more arguments for `serve`, and waits until it listens.
+    /// Starts `traitwire serve` on a free port, with more arguments, and waits until it listens.
     pub(crate) async fn start<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Self {
-        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let serve = ["serve", "--listen", "127.0.0.1:0"].map(OsString::from);
+        let arguments = serve.into_iter().chain(arguments.into_iter().map(Into::into));
+        Self::start_program(env!("CARGO_BIN_EXE_traitwire").into(), arguments.collect()).await
+    }
+
+    /// Starts a program with these arguments and waits until it listens.
+    pub(crate) async fn start_program(program: PathBuf, arguments: Vec<OsString>) -> Self {
         let output = Arc::default();
-        let (child, id, url) = launch(&arguments, &output).await;
-        Self { arguments, child, id, url, output }
+        let (child, id, url) = launch(&program, &arguments, &output).await;
+        Self { program, arguments, child, id, url, output }
     }
 
     /// Where it listens; another port after each start.
@@ -52,7 +62,7 @@ impl ServerProcess {
     /// Starts it again with the same arguments, after a SIGKILL if it still runs.
     pub(crate) async fn restart(&mut self) {
         self.kill().await;
-        (self.child, self.id, self.url) = launch(&self.arguments, &self.output).await;
+        (self.child, self.id, self.url) = launch(&self.program, &self.arguments, &self.output).await;
     }
 
     /// Sends it a signal by name, such as `STOP`, `CONT` or `TERM`.
@@ -101,6 +111,16 @@ impl Drop for ServerProcess {
     }
 }
 
+/// Where the build has put an example of this workspace.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a program");
+    // A test is in `deps`, beside the folder of the examples.
+    let folder = test.ancestors().nth(2).expect("a test is in a folder of the build");
+    let program = folder.join("examples").join(name);
+    assert!(program.exists(), "{program:?} does not exist: run `cargo build --example {name}`");
+    program
+}
+
 /// The CPU time that the calling thread has used.
 pub(crate) fn thread_cpu_time() -> Duration {
     cpu_time(&std::fs::read_to_string("/proc/thread-self/stat").expect("this thread runs"))
@@ -119,9 +139,8 @@ fn cpu_time(stat: &str) -> Duration {
 type Output = Arc<Mutex<VecDeque<String>>>;
 
 /// Starts the process and reads the line that says where it listens.
-async fn launch(arguments: &[OsString], output: &Output) -> (Child, u64, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_traitwire"))
-        .args(["serve", "--listen", "127.0.0.1:0"])
+async fn launch(program: &PathBuf, arguments: &[OsString], output: &Output) -> (Child, u64, String) {
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -130,13 +149,16 @@ async fn launch(arguments: &[OsString], output: &Output) -> (Child, u64, String)
         .spawn()
         .expect("the program of this workspace was built");
     let stdout = child.stdout.take().expect("it was piped");
-    keep(child.stderr.take().expect("it was piped"), output);
+    let errors = keep(child.stderr.take().expect("it was piped"), output);
     let mut lines = BufReader::new(stdout).lines();
     let first = tokio::time::timeout(START_TIMEOUT, lines.next_line())
         .await
         .unwrap_or_else(|_| panic!("{arguments:?} does not listen; {output:?}"))
-        .expect("its output is text")
-        .unwrap_or_else(|| panic!("{arguments:?} ended before it listened; {output:?}"));
+        .expect("its output is text");
+    let Some(first) = first else {
+        let _last_words = tokio::time::timeout(START_TIMEOUT, errors).await;
+        panic!("{arguments:?} ended before it listened; {output:?}");
+    };
     keep(lines.into_inner(), output);
     let event: serde_json::Value =
         serde_json::from_str(&first).unwrap_or_else(|error| panic!("{first:?} is no JSON: {error}"));
@@ -147,7 +169,7 @@ async fn launch(arguments: &[OsString], output: &Output) -> (Child, u64, String)
 }
 
 /// Reads on for as long as the process writes, since a full pipe would stop it.
-fn keep(stream: impl AsyncRead + Unpin + Send + 'static, output: &Output) {
+fn keep(stream: impl AsyncRead + Unpin + Send + 'static, output: &Output) -> JoinHandle<()> {
     let output = Arc::clone(output);
     let mut lines = BufReader::new(stream).lines();
     tokio::spawn(async move {
@@ -158,5 +180,5 @@ fn keep(stream: impl AsyncRead + Unpin + Send + 'static, output: &Output) {
             }
             output.push_back(line);
         }
-    });
+    })
 }

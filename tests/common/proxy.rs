@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use serde::de::IgnoredAny;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
@@ -37,6 +38,8 @@ const HELD_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct Counts {
     /// Exchanges that clients began.
     pub(crate) exchanges: u64,
+    /// The calls in them: a batch has several.
+    pub(crate) calls: u64,
     /// The same, by client.
     pub(crate) exchanges_of: BTreeMap<u64, u64>,
     /// Requests that reached the server, copies not counted.
@@ -331,6 +334,14 @@ impl Message {
             body,
         }
     }
+
+    /// How many calls it carries.
+    fn calls(&self) -> u64 {
+        if self.path != "/" {
+            return 1;
+        }
+        serde_json::from_slice::<Vec<IgnoredAny>>(&self.body).map_or(1, |batch| batch.len() as u64)
+    }
 }
 
 /// Sleeps, but not at all for nothing: the shortest sleep of a timer takes a millisecond.
@@ -351,6 +362,7 @@ impl State {
     /// Counts an exchange and draws what will become of it.
     fn begin(&mut self, message: &Message) -> Plan {
         self.counts.exchanges += 1;
+        self.counts.calls += message.calls();
         self.counts.request_bytes += message.body.len() as u64;
         if let Some(client) = message.client {
             *self.counts.exchanges_of.entry(client).or_default() += 1;

@@ -1,0 +1,332 @@
+//! Consensus: a log that a cluster of nodes agrees on, entry by entry, as long as a majority of them can talk.
+//!
+//! # What it is for
+//!
+//! Nodes that apply the same commands in the same order are in the same state. This module brings commands in one order
+//! and never takes one back: once an entry is *committed*, every node will have it at that index, through crashes of nodes,
+//! a network that loses, repeats, delays and reorders, and disks that forget whatever was not synced.
+//!
+//! The algorithm is Raft (Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm", extended version;
+//! Ongaro's dissertation "Consensus: Bridging Theory and Practice" for pre-votes, transfer and reads).
+//!
+//! # How it goes
+//!
+//! Time is divided into *terms*. In a term at most one node leads, because a leader needs the votes of a majority and a
+//! node gives one vote a term. Clients bring commands to the leader; it appends them to its log and sends them on. Each
+//! message names the entry before the first one it brings, and a follower takes it only where its own log has that entry:
+//! so two logs that have an entry in common have everything before it in common. What a majority has on its disks is
+//! committed, provided the entry is of the leader's own term; what comes before it is committed with it.
+//!
+//! A follower that hears of no leader for an election timeout asks around whether it would be elected (a *pre-vote*), and
+//! if so enters the next term and asks for votes. Voters refuse whoever has a log that ends before their own: so a new
+//! leader has everything that is committed. They also refuse while their leader is alive: so a node that has only lost
+//! its own links deposes nobody. A leader that hears of no majority for a while steps down.
+//!
+//! # Where it lives
+//!
+//! - `core/` is the algorithm, as a value: [`Core::step`](core::Core::step) takes what has happened and gives what must be
+//!   done. It has no clock, no task and no I/O. That is why it can be run a million times against every fault.
+//! - `storage/` keeps the log, the term and the vote: [`storage::Storage`].
+//! - `transport` carries messages to the other nodes, `service` receives theirs; the messages themselves are the contract
+//!   in [`crate::services::raft`].
+//! - `driver/` gives effects: one task owns the core, one thread the disk, and each other node has its own calls.
+//! - This file is the handle that the rest of the program holds.
+//!
+//! # What keeps it right
+//!
+//! - *Nothing is said before it is safe.* A vote, an acknowledgement, a leader counting itself: each waits inside the core
+//!   for the disk to confirm the position it depends on. A host cannot get that order wrong.
+//! - *The disk gets one ordered stream.* Term, vote, truncation and entries are one log, so a crash leaves a prefix of what
+//!   happened and never a mixture.
+//! - *Answers explain themselves.* An answer names its term and round, so one that comes late, twice or out of order
+//!   is told from one that matters.
+//! - *A read needs no entry, but a question.* A leader may have been deposed without knowing; so it asks the others
+//!   after the read has come, and answers when a majority has answered that.
+//! - *A failed sync ends the node.* What the disk holds is unknown then; only starting again, from what it really holds, is
+//!   sound.
+//!
+//! # What it leaves out
+//!
+//! Membership is fixed for now: the log can carry changes ([`crate::services::raft::Payload::Membership`]), nothing makes them
+//! yet. There are no leases: a clock that runs wrong costs elections here, never correctness.
+
+pub mod core;
+mod driver;
+mod service;
+pub mod storage;
+mod transport;
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use self::core::{Committed, Core, Options, Proposed, ReadOutcome, Refusal, Role, Time};
+use self::driver::{APPLY_BATCHES_MAX, Driver, Inbound, Inbox, Parts};
+use self::storage::{Opened, Snapshots, StorageError};
+use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, SnapshotMeta, Term};
+
+pub use driver::Status;
+pub use service::RaftService;
+pub use transport::{PROTOCOL, RpcTransport, Transport};
+
+/// The longest command, in bytes of JSON: with what is around it, it fits into one message.
+pub const COMMAND_BYTES_MAX: usize = 3 << 20;
+
+/// How long handing over the leadership may take.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The bytes that are read of a snapshot at once.
+const SNAPSHOT_READ_BYTES: usize = 1 << 20;
+
+/// One node of a cluster. It lives in its own task until [`Raft::stop`], or until this and the [`Applies`] are dropped.
+pub struct Raft {
+    inbox: Inbox,
+    status: watch::Receiver<Status>,
+    ended: watch::Receiver<Option<Result<(), Arc<StorageError>>>>,
+    snapshots: Arc<dyn Snapshots>,
+    service: Arc<RaftService>,
+}
+
+/// Why a command or a read was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RaftError {
+    /// The node has refused it: nothing of it is in any log.
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
+    /// The command is longer than [`COMMAND_BYTES_MAX`]: nothing of it is in any log.
+    #[error("a command may have {COMMAND_BYTES_MAX} bytes, not {bytes}")]
+    TooLarge {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// The node has stopped, or stopped before it answered: a command may be in its log.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// The committed entries of a node, in order, each once, with snapshots where entries are gone.
+pub struct Applies(mpsc::Receiver<Committed>);
+
+impl Applies {
+    /// The next batch; nothing when the node has stopped.
+    pub async fn next(&mut self) -> Option<Committed> {
+        self.0.recv().await
+    }
+}
+
+impl Raft {
+    /// Starts a node of `cluster` with what was found on its disk. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system gives no thread for the disk.
+    ///
+    /// # Panics
+    /// When `opened` contradicts itself; see [`core::Restored`].
+    pub fn start(
+        cluster: &str,
+        options: Options,
+        opened: Opened,
+        transport: Arc<dyn Transport>,
+    ) -> io::Result<(Arc<Self>, Applies)> {
+        let Opened { storage, restored } = opened;
+        let snapshots = storage.snapshots();
+        let origin = Instant::now();
+        let core = Core::new(options, restored, Time(0));
+        let id = core.id();
+        let mut others: BTreeSet<_> = core.membership().nodes().into_iter().collect();
+        others.remove(&id);
+        let (inbox, driver_end) = Inbox::new();
+        let (applies, applied) = mpsc::channel(APPLY_BATCHES_MAX);
+        let (driver, status) = Driver::new(Parts {
+            core,
+            storage,
+            snapshots: snapshots.clone(),
+            transport,
+            inbox: driver_end,
+            applies,
+            origin,
+        })?;
+        let (ended_in, ended) = watch::channel(None);
+        tokio::spawn(async move {
+            let result = driver.run().await;
+            if let Err(error) = &result {
+                tracing::error!("the node has ended: {error}");
+            }
+            ended_in.send_replace(Some(result));
+        });
+        let service = RaftService::new(cluster.to_owned(), id, others, inbox.clone());
+        Ok((Arc::new(Self { inbox, status, ended, snapshots, service }), Applies(applied)))
+    }
+
+    /// The `raft` methods of this node, to be served to the others.
+    pub fn server(&self) -> RaftServer<RaftService> {
+        RaftServer::from_arc(self.service.clone())
+    }
+
+    /// The same as a value of their trait, for who is in the same process.
+    pub fn service(&self) -> Arc<RaftService> {
+        self.service.clone()
+    }
+
+    /// Appends a command to the log if this node leads: the index and the term that it has there. It is committed when
+    /// the entry at that index comes out of [`Applies`] with that term; another term there means that it never will be.
+    pub async fn submit(&self, command: Command) -> Option<(Index, Term)> {
+        self.propose(vec![command]).await.ok()
+    }
+
+    /// The same for several commands, which get consecutive indices, with the reason when they are not taken.
+    ///
+    /// # Errors
+    /// See [`RaftError`].
+    pub async fn propose(&self, commands: Vec<Command>) -> Result<(Index, Term), RaftError> {
+        if let Some(bytes) = commands.iter().map(|it| it.json().len()).find(|it| *it > COMMAND_BYTES_MAX) {
+            return Err(RaftError::TooLarge { bytes });
+        }
+        let proposed = self.inbox.request(|answer| Inbound::Propose { commands, answer }).await;
+        match proposed.ok_or(RaftError::Stopped)? {
+            Proposed::Accepted { first, term } => Ok((first, term)),
+            Proposed::Refused(refusal) => Err(RaftError::Refused(refusal)),
+        }
+    }
+
+    /// Up to where the log must be applied for a read to see everything that is committed by now. Waits for a majority to
+    /// confirm that this node leads; whoever calls bounds the wait.
+    ///
+    /// # Errors
+    /// When this node does not lead, or no longer does.
+    pub async fn read_index(&self) -> Result<Index, RaftError> {
+        match self.inbox.request(|answer| Inbound::Read { answer }).await.ok_or(RaftError::Stopped)? {
+            ReadOutcome::Ready(index) => Ok(index),
+            ReadOutcome::Refused(refusal) => Err(RaftError::Refused(refusal)),
+        }
+    }
+
+    /// The command that is committed at `index`; nothing if none is (known to be), or if a snapshot has taken its place.
+    pub async fn get_committed(&self, index: Index) -> Option<Command> {
+        let found = self.inspect(move |core| {
+            let entry = core.entry(index).filter(|_| index <= core.commit_index())?;
+            match &entry.payload {
+                Payload::Command(command) => Some(command.clone()),
+                Payload::Blank | Payload::Membership(_) => None,
+            }
+        });
+        found.await.flatten()
+    }
+
+    /// The term, and whether this node leads as far as it knows.
+    pub fn get_state(&self) -> (Term, bool) {
+        let status = self.status();
+        (status.term, status.role == Role::Leader)
+    }
+
+    /// What the node is and how far it has come.
+    pub fn status(&self) -> Status {
+        *self.status.borrow()
+    }
+
+    /// The same, to wait for changes.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Looks at the core, between two steps; nothing when the node has stopped.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core) -> T + Send + 'static,
+    ) -> Option<T> {
+        let look = |answer: tokio::sync::oneshot::Sender<T>| {
+            Inbound::Inspect(Box::new(move |core: &Core| {
+                let _gone = answer.send(look(core));
+            }))
+        };
+        self.inbox.request(look).await
+    }
+
+    /// Saves the state after the entry at `index` as a snapshot and lets the entries go that it covers.
+    ///
+    /// # Errors
+    /// When the disk does not take it. The snapshot of before stays, and the node goes on.
+    pub async fn save_snapshot(
+        &self,
+        index: Index,
+        mut state: impl Read + Send + 'static,
+    ) -> Result<(), StorageError> {
+        let meta = self.inspect(move |core| core.snapshot_meta(index)).await.flatten();
+        // A newer snapshot was installed meanwhile, or the node has stopped.
+        let Some(meta) = meta else { return Ok(()) };
+        let snapshots = self.snapshots.clone();
+        let saved = tokio::task::spawn_blocking(move || snapshots.save(&meta, &mut state).map(|()| meta));
+        match saved.await {
+            Ok(saved) => self.inbox.send(Inbound::SnapshotSaved(saved?)).await,
+            Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
+            // The runtime is shutting down.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The state that a snapshot holds. Reading it blocks. It fails with [`io::ErrorKind::NotFound`] when there is a newer
+    /// snapshot by now; [`Applies`] brings that one.
+    pub fn read_snapshot(&self, meta: SnapshotMeta) -> impl Read + Send + 'static {
+        SnapshotReader {
+            snapshots: self.snapshots.clone(),
+            meta,
+            offset: 0,
+            piece: bytes::Bytes::new(),
+            is_last: false,
+        }
+    }
+
+    /// Hands the leadership over, to a certain node or to whoever has most of the log, and waits until this node does not
+    /// lead. False when it still does after two seconds.
+    pub async fn transfer(&self, to: Option<NodeId>) -> bool {
+        self.inbox.send(Inbound::Transfer(to)).await;
+        let mut status = self.status.clone();
+        let handed_over = status.wait_for(|status| status.role != Role::Leader);
+        tokio::time::timeout(TRANSFER_TIMEOUT, handed_over).await.is_ok()
+    }
+
+    /// Stops the node, once it has done what was asked before.
+    pub async fn stop(&self) {
+        self.inbox.send(Inbound::Stop).await;
+        let _result = self.ended().await;
+    }
+
+    /// Waits until the node has ended.
+    ///
+    /// # Errors
+    /// When its disk has failed: nothing is known of it until it is opened again.
+    pub async fn ended(&self) -> Result<(), Arc<StorageError>> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Ok(())),
+            // The runtime that it ran in is gone.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+struct SnapshotReader {
+    snapshots: Arc<dyn Snapshots>,
+    meta: SnapshotMeta,
+    offset: u64,
+    piece: bytes::Bytes,
+    is_last: bool,
+}
+
+impl Read for SnapshotReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() && !self.is_last {
+            let piece = self.snapshots.read(&self.meta, self.offset, SNAPSHOT_READ_BYTES);
+            let (piece, is_last) = piece.map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
+            self.offset += piece.0.len() as u64;
+            (self.piece, self.is_last) = (piece.0, is_last);
+        }
+        let count = self.piece.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.piece.split_to(count));
+        Ok(count)
+    }
+}

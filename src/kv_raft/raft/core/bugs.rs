@@ -1,0 +1,97 @@
+//! Bugs that implementations of Raft have had, to be switched on one at a time: whoever tests the algorithm can see
+//! whether the tests would have found them. Without the feature `bugs` none of them can be reached.
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bug {
+    /// A leader commits entries of earlier terms by counting (Raft, figure 8).
+    CommitOldTermByCounting,
+    /// A leader counts itself before its own disk has the entries.
+    CountSelfBeforeDurable,
+    /// A leader takes the next index to send for what a follower has.
+    MatchFromNext,
+    /// A leader believes replies of earlier terms.
+    BelieveOldReplies,
+    /// A vote is answered before it is durable.
+    AnswerVoteBeforeDurable,
+    /// Entries are acknowledged before they are durable.
+    AnswerAppendBeforeDurable,
+    /// A heartbeat is acknowledged up to the entry before it, durable or not.
+    AnswerHeartbeatBeforeDurable,
+    /// A second candidate gets the vote of the same term.
+    VoteTwice,
+    /// The disk gets the term without the vote.
+    ForgetVote,
+    /// The vote of the term before is kept in a new one.
+    KeepVoteInNewTerm,
+    /// Logs are compared by their length alone.
+    CompareLogsByLength,
+    /// Logs are compared by their last term alone.
+    CompareLogsByTerm,
+    /// A follower cuts its log after what a message brings, with or without a conflict.
+    TruncateWithoutConflict,
+    /// A follower commits up to its last entry instead of the last one that the leader vouched for.
+    CommitByLastIndex,
+    /// A message without entries is taken as a success, whatever comes before it.
+    HeartbeatSkipsPrevCheck,
+    /// A message is taken as a success if the log is long enough, whatever the terms.
+    SkipPrevTermCheck,
+    /// A leader answers reads without asking whether it still leads.
+    ReadWithoutQuorum,
+    /// A leader that has committed nothing in its term answers reads with what it knows.
+    ReadBeforeOwnCommit,
+    /// A leader takes any answer, also to an earlier message, as confirmation of a read.
+    ReadConfirmedByOldRound,
+    /// A snapshot replaces a newer state.
+    InstallOldSnapshot,
+    /// A snapshot removes the entries after it, although they fit.
+    DropSuffixOnInstall,
+    /// A snapshot leaves entries after it that do not fit.
+    KeepSuffixOnInstall,
+    /// A snapshot is reported as installed before it is durable.
+    AnswerInstallBeforeDurable,
+    /// A new leader writes no entry of its own, so that earlier ones wait for the next command.
+    NoBlankEntry,
+    /// Any request for a vote restarts the election timer.
+    RestartTimerOnAnyVoteRequest,
+    /// Votes are given while the leader is alive, and asked for without asking first.
+    NoStickiness,
+    /// A leader that reaches nobody goes on leading.
+    NoCheckQuorum,
+    /// A failed message waits for the next heartbeat.
+    NoRetry,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 28] = [
+        Self::CommitOldTermByCounting,
+        Self::CountSelfBeforeDurable,
+        Self::MatchFromNext,
+        Self::BelieveOldReplies,
+        Self::AnswerVoteBeforeDurable,
+        Self::AnswerAppendBeforeDurable,
+        Self::AnswerHeartbeatBeforeDurable,
+        Self::VoteTwice,
+        Self::ForgetVote,
+        Self::KeepVoteInNewTerm,
+        Self::CompareLogsByLength,
+        Self::CompareLogsByTerm,
+        Self::TruncateWithoutConflict,
+        Self::CommitByLastIndex,
+        Self::HeartbeatSkipsPrevCheck,
+        Self::SkipPrevTermCheck,
+        Self::ReadWithoutQuorum,
+        Self::ReadBeforeOwnCommit,
+        Self::ReadConfirmedByOldRound,
+        Self::InstallOldSnapshot,
+        Self::DropSuffixOnInstall,
+        Self::KeepSuffixOnInstall,
+        Self::AnswerInstallBeforeDurable,
+        Self::NoBlankEntry,
+        Self::RestartTimerOnAnyVoteRequest,
+        Self::NoStickiness,
+        Self::NoCheckQuorum,
+        Self::NoRetry,
+    ];
+}

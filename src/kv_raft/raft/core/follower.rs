@@ -1,0 +1,166 @@
+//! What a leader's messages do to a node that follows it (Raft, 5.3 and 7).
+
+use super::bugs::Bug;
+use super::io::{DiskSpace, Op, Reply, Token};
+use super::{Core, State};
+use crate::services::raft::{
+    AppendEntriesArgs, AppendEntriesReply, AppendOutcome, Conflict, Entry, Index, InstallSnapshotArgs,
+    InstallSnapshotReply, NodeId, SnapshotProgress, Term,
+};
+
+impl Core {
+    pub(super) fn on_append(&mut self, from: NodeId, token: Token, args: AppendEntriesArgs) {
+        if !self.accept_leader(from, args.term) {
+            self.reply_to_append(token, args.round, AppendOutcome::OldTerm);
+            return;
+        }
+        if let Some(conflict) = self.conflict_at(&args) {
+            self.reply_to_append(token, args.round, AppendOutcome::Conflict(conflict));
+            return;
+        }
+        let has_entries = !args.entries.is_empty() && self.node.disk == DiskSpace::Free;
+        // A full disk takes nothing, and says so by not having it.
+        let last_new =
+            if has_entries { args.prev_index + args.entries.len() as u64 } else { args.prev_index };
+        if has_entries && !self.take_entries(args.prev_index, args.entries) {
+            self.reply_to_append(token, args.round, AppendOutcome::OldTerm);
+            return;
+        }
+        // Only up to the last entry that this message vouches for: what comes after it may be another leader's.
+        let vouched =
+            if self.node.has(Bug::CommitByLastIndex) { self.node.log.last_index() } else { last_new };
+        self.node.commit = self.node.commit.max(args.commit.min(vouched));
+        if has_entries {
+            let outcome = AppendOutcome::Matched(last_new);
+            let reply = AppendEntriesReply { term: self.node.term, round: args.round, outcome };
+            self.node.reply_when_durable(token, Reply::Append(reply));
+        } else {
+            let durable = if self.node.has(Bug::AnswerHeartbeatBeforeDurable) {
+                last_new
+            } else {
+                last_new.min(self.node.log.durable_index())
+            };
+            self.reply_to_append(token, args.round, AppendOutcome::Matched(durable));
+        }
+    }
+
+    fn reply_to_append(&mut self, token: Token, round: u64, outcome: AppendOutcome) {
+        let term = self.node.term;
+        self.node.reply(token, Reply::Append(AppendEntriesReply { term, round, outcome }));
+    }
+
+    /// Whether a message of this term comes from its leader; if so, this node follows it.
+    fn accept_leader(&mut self, from: NodeId, term: Term) -> bool {
+        if term < self.node.term {
+            return false;
+        }
+        if term > self.node.term {
+            self.follow(term);
+        }
+        match self.state {
+            // A second leader of a term cannot be. Whoever says so is not believed.
+            State::Leader(_) => return false,
+            State::PreCandidate(_) | State::Candidate(_) => self.state = State::Follower,
+            State::Follower => {}
+        }
+        self.node.leader = Some(from);
+        self.leader_heard_at = Some(self.node.now);
+        self.restart_election_timer();
+        true
+    }
+
+    /// Where the log leaves the leader's, if it does not contain the entry before the message's.
+    fn conflict_at(&self, args: &AppendEntriesArgs) -> Option<Conflict> {
+        let log = &self.node.log;
+        let skips = args.entries.is_empty() && self.node.has(Bug::HeartbeatSkipsPrevCheck);
+        // What is compacted is committed, and so it is the leader's.
+        if args.prev_index < log.base_index() || skips && args.prev_index <= log.last_index() {
+            return None;
+        }
+        let prev_index = args.prev_index;
+        match log.term_at(prev_index) {
+            Some(term) if term == args.prev_term || self.node.has(Bug::SkipPrevTermCheck) => None,
+            Some(term) => {
+                let first_index = log.first_index_of_run(prev_index);
+                Some(Conflict { prev_index, term, first_index })
+            }
+            None => Some(Conflict { prev_index, term: 0, first_index: log.last_index() + 1 }),
+        }
+    }
+
+    /// Takes what the log does not have yet. What it has stays, unless it is another entry: a message that comes late
+    /// and is shorter than the log must not cut off what was acknowledged since (Raft, 5.3). False when they contradict
+    /// what is committed, which no leader that keeps the rules can send.
+    fn take_entries(&mut self, prev_index: Index, mut entries: Vec<Entry>) -> bool {
+        let log = &self.node.log;
+        let is_known = |(index, entry): &(Index, &Entry)| {
+            *index <= log.base_index() || log.term_at(*index) == Some(entry.term)
+        };
+        let known = (prev_index + 1..).zip(&entries).take_while(is_known).count();
+        entries.drain(..known);
+        let first = match entries.first() {
+            Some(_) => prev_index + 1 + known as u64,
+            None if self.node.has(Bug::TruncateWithoutConflict) => log.last_index().min(prev_index + 1),
+            None => return true,
+        };
+        if first <= self.node.log.last_index() {
+            if first <= self.node.commit && !self.node.options.bug_is_seeded() {
+                return false;
+            }
+            self.node.truncate(first);
+        }
+        if !entries.is_empty() {
+            self.node.append(entries);
+        }
+        true
+    }
+
+    pub(super) fn on_snapshot(&mut self, from: NodeId, token: Token, args: InstallSnapshotArgs) {
+        let last_index = args.snapshot.last_index;
+        let round = args.round;
+        let progress = if self.accept_leader(from, args.term) {
+            self.take_piece(args)
+        } else {
+            SnapshotProgress::OldTerm
+        };
+        let early = self.node.has(Bug::AnswerInstallBeforeDurable);
+        let is_promise = progress != SnapshotProgress::OldTerm && !early;
+        let reply =
+            Reply::Snapshot(InstallSnapshotReply { term: self.node.term, round, last_index, progress });
+        if is_promise {
+            self.node.reply_when_durable(token, reply);
+        } else {
+            self.node.reply(token, reply);
+        }
+    }
+
+    /// Takes the next piece of a snapshot, and the whole once it is complete.
+    fn take_piece(&mut self, args: InstallSnapshotArgs) -> SnapshotProgress {
+        let InstallSnapshotArgs { snapshot, offset, data, last, .. } = args;
+        if snapshot.last_index <= self.node.commit && !self.node.has(Bug::InstallOldSnapshot) {
+            // Everything in it is here already; a state must never be replaced by an older one.
+            return SnapshotProgress::Installed;
+        }
+        let received = match &self.receiving {
+            Some((receiving, received)) if *receiving == snapshot => *received,
+            // A late piece of an older snapshot.
+            Some((receiving, _)) if receiving.last_index > snapshot.last_index => {
+                return SnapshotProgress::Next(0);
+            }
+            Some(_) | None => 0,
+        };
+        if offset != received || self.node.disk == DiskSpace::Full {
+            return SnapshotProgress::Next(received);
+        }
+        let received = received + data.0.len() as u64;
+        self.node.persist(Op::SnapshotPiece { snapshot: snapshot.clone(), offset, data, last });
+        if last {
+            self.receiving = None;
+            self.node.install(snapshot);
+            SnapshotProgress::Installed
+        } else {
+            self.receiving = Some((snapshot, received));
+            SnapshotProgress::Next(received)
+        }
+    }
+}

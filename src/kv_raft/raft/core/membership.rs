@@ -1,0 +1,75 @@
+//! Who counts: majorities of a membership.
+
+use crate::services::raft::{Membership, NodeId};
+
+impl Membership {
+    /// A cluster of these nodes, all of which vote.
+    pub fn of(voters: impl IntoIterator<Item = NodeId>) -> Self {
+        let mut voters: Vec<_> = voters.into_iter().collect();
+        voters.sort_unstable();
+        voters.dedup();
+        Self { voters, outgoing: Vec::new(), learners: Vec::new() }
+    }
+
+    /// Whether `node` has a vote.
+    pub fn is_voter(&self, node: NodeId) -> bool {
+        self.voters.contains(&node) || self.outgoing.contains(&node)
+    }
+
+    /// All nodes, each once, in order.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        let mut nodes: Vec<_> =
+            self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied().collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
+    /// Whether the nodes that `has` names are a majority of the voters, while those change of the old and of the new ones.
+    pub fn has_quorum(&self, has: impl Fn(NodeId) -> bool) -> bool {
+        let majority =
+            |voters: &[NodeId]| 2 * voters.iter().filter(|voter| has(**voter)).count() > voters.len();
+        majority(&self.voters) && (self.outgoing.is_empty() || majority(&self.outgoing))
+    }
+
+    /// The highest number that a majority has reached, where `reached` gives how far a node is.
+    pub fn quorum_value(&self, reached: impl Fn(NodeId) -> u64) -> u64 {
+        let of = |voters: &[NodeId]| {
+            let mut values: Vec<_> = voters.iter().map(|voter| reached(*voter)).collect();
+            values.sort_unstable();
+            // Of 3 the second, of 4 the second, of 5 the third from above or below: that many and more are a majority.
+            values.get((values.len().max(1) - 1) / 2).copied().unwrap_or(0)
+        };
+        let value = of(&self.voters);
+        if self.outgoing.is_empty() { value } else { value.min(of(&self.outgoing)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(membership: &Membership, values: &[u64], expected: u64) {
+        let reached = |node: NodeId| values[usize::try_from(node).unwrap() - 1];
+        assert_eq!(membership.quorum_value(reached), expected, "{values:?}");
+        // Both functions mean the same majority.
+        assert!(membership.has_quorum(|node| reached(node) >= expected));
+        assert!(!membership.has_quorum(|node| reached(node) > expected));
+    }
+
+    #[test]
+    fn the_quorum_value_is_what_a_majority_has_reached() {
+        check(&Membership::of([1]), &[4], 4);
+        check(&Membership::of([1, 2]), &[4, 3], 3);
+        check(&Membership::of([1, 2, 3]), &[4, 2, 3], 3);
+        check(&Membership::of(1..=4), &[4, 1, 2, 3], 2);
+        check(&Membership::of(1..=5), &[9, 9, 2, 3, 1], 3);
+    }
+
+    #[test]
+    fn while_voters_change_both_majorities_are_needed() {
+        let membership = Membership { outgoing: vec![1, 2, 3], ..Membership::of([3, 4, 5]) };
+        check(&membership, &[9, 9, 1, 7, 5], 5);
+        check(&membership, &[1, 1, 9, 9, 9], 1);
+    }
+}

@@ -1,0 +1,142 @@
+//! What a leader knows of one other node.
+
+use std::collections::VecDeque;
+
+use super::io::Time;
+use crate::services::raft::{Index, Round, SnapshotMeta};
+
+/// How the leader sends to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// It looks for the place up to which the logs agree: one message at a time.
+    Probe,
+    /// The logs agree up to `next`, so messages follow each other without waiting.
+    Replicate,
+    /// The node needs a snapshot, of which it has this many bytes.
+    Snapshot {
+        /// Which snapshot.
+        snapshot: SnapshotMeta,
+        /// The offset of the next piece.
+        offset: u64,
+    },
+}
+
+/// What the next message to a node waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Nothing.
+    Nothing,
+    /// The answer to the message of this round, or the news that there will be none.
+    Answer(Round),
+    /// The next sign of life: to send sooner would be no use.
+    Heartbeat,
+}
+
+/// A message with entries that was sent and not answered.
+#[derive(Clone, Copy, Debug)]
+struct Inflight {
+    round: Round,
+    bytes: usize,
+}
+
+/// What a leader knows of one other node.
+///
+/// Invariants:
+/// - `matched < next`: the log of the node is the leader's up to `matched`, safe on its disk.
+/// - `answered` never falls within a term.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// Up to where the node is known to have the leader's log on its disk.
+    pub(super) matched: Index,
+    /// The newest round whose answer said so.
+    pub(super) matched_round: Round,
+    /// The first entry of the next message.
+    pub(super) next: Index,
+    /// How to send.
+    pub(super) pace: Pace,
+    /// The newest round that the node has answered in this term.
+    pub(super) answered: Round,
+    /// When the node has last answered in this term.
+    pub(super) answered_at: Time,
+    /// When the next sign of life is due.
+    pub(super) heartbeat_at: Time,
+    /// When the node is to hear of a commit that no message has carried yet.
+    pub(super) notice_at: Time,
+    /// How often messages have failed since the last success or sign of life.
+    pub(super) failures: u32,
+    /// In `Probe` and `Snapshot`: what the next message waits for.
+    pub(super) waits_for: Wait,
+    /// Failures and conflicts of messages before this round say nothing new.
+    pub(super) probing_since: Round,
+    inflight: VecDeque<Inflight>,
+    inflight_bytes: usize,
+}
+
+impl Progress {
+    /// At the beginning of a term: nothing is known, so the end of the leader's log is tried first.
+    pub(super) fn new(next: Index, now: Time) -> Self {
+        Self {
+            matched: 0,
+            matched_round: 0,
+            next,
+            pace: Pace::Probe,
+            answered: 0,
+            answered_at: now,
+            heartbeat_at: now,
+            notice_at: Time::NEVER,
+            failures: 0,
+            waits_for: Wait::Nothing,
+            probing_since: 0,
+            inflight: VecDeque::new(),
+            inflight_bytes: 0,
+        }
+    }
+
+    /// Looks again for the place up to which the logs agree, beginning before `next`. `round` is the newest one sent.
+    pub(super) fn probe(&mut self, next: Index, round: Round) {
+        self.pace = Pace::Probe;
+        self.next = next.max(self.matched + 1);
+        self.waits_for = Wait::Nothing;
+        self.probing_since = round + 1;
+        self.forget_inflight();
+    }
+
+    /// Lets messages follow each other.
+    pub(super) fn replicate(&mut self) {
+        self.pace = Pace::Replicate;
+        self.next = self.matched + 1;
+        self.waits_for = Wait::Nothing;
+        self.forget_inflight();
+    }
+
+    /// Brings a snapshot from the beginning. `round` is the newest one sent.
+    pub(super) fn send_snapshot(&mut self, snapshot: SnapshotMeta, round: Round) {
+        self.pace = Pace::Snapshot { snapshot, offset: 0 };
+        self.waits_for = Wait::Nothing;
+        self.probing_since = round + 1;
+        self.forget_inflight();
+    }
+
+    /// A message with entries is under way.
+    pub(super) fn sent(&mut self, round: Round, bytes: usize) {
+        self.inflight.push_back(Inflight { round, bytes });
+        self.inflight_bytes += bytes;
+    }
+
+    /// The messages up to this round are not under way any more.
+    pub(super) fn arrived(&mut self, round: Round) {
+        while let Some(message) = self.inflight.pop_front_if(|message| message.round <= round) {
+            self.inflight_bytes -= message.bytes;
+        }
+    }
+
+    /// Whether another message with entries may be sent.
+    pub(super) fn has_window(&self, messages_max: usize, bytes_max: usize) -> bool {
+        self.inflight.is_empty() || (self.inflight.len() < messages_max && self.inflight_bytes < bytes_max)
+    }
+
+    fn forget_inflight(&mut self) {
+        self.inflight.clear();
+        self.inflight_bytes = 0;
+    }
+}

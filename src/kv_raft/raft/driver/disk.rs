@@ -1,0 +1,188 @@
+//! The thread that writes: it drains its queue, writes once, syncs once and confirms all of it. While one sync runs the
+//! next batch gathers, so the sync itself is the batching window.
+//!
+//! A storage that never waits is written without a thread, since handing a batch over would take longer than writing it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::kv_raft::raft::core::{DiskSpace, Persist, Position};
+use crate::kv_raft::raft::storage::{Storage, StorageError};
+
+/// How many batches may wait for the disk before the driver takes no more work.
+const BATCHES_MAX: u64 = 64;
+
+/// How long after the last batch the disk is idle: time to prove that batch, and to look for space again.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// What the disk says; only the newest matters.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    /// Everything up to here is safe.
+    pub(super) durable: Position,
+    /// Whether there is space for entries.
+    pub(super) space: DiskSpace,
+    /// Why nothing more will be written.
+    pub(super) failed: Option<Arc<StorageError>>,
+    /// How many batches were written.
+    batches: u64,
+}
+
+/// The driver's end.
+pub(super) struct Disk {
+    way: Way,
+    sent: u64,
+    reports: watch::Receiver<Report>,
+}
+
+/// Where batches are written.
+enum Way {
+    /// In a thread of its own.
+    Thread { jobs: Sender<Persist>, thread: JoinHandle<()> },
+    /// In the driver's own task.
+    Here(Writer),
+}
+
+impl Disk {
+    /// Starts the thread, if one is needed.
+    pub(super) fn start(mut storage: Box<dyn Storage>) -> std::io::Result<Self> {
+        let first = Report { durable: 0, space: storage.space(), failed: None, batches: 0 };
+        let (reports_in, reports) = watch::channel(first);
+        let is_immediate = storage.is_immediate();
+        let writer = Writer { storage, reports: reports_in, unproven: false };
+        let way = if is_immediate {
+            Way::Here(writer)
+        } else {
+            let (jobs, queue) = channel();
+            let thread =
+                std::thread::Builder::new().name("raft-disk".into()).spawn(move || writer.run(&queue))?;
+            Way::Thread { jobs, thread }
+        };
+        Ok(Self { way, sent: 0, reports })
+    }
+
+    /// Takes a batch; a report tells when it is safe.
+    pub(super) fn write(&mut self, batch: Persist) {
+        self.sent += 1;
+        match &mut self.way {
+            Way::Thread { jobs, .. } => {
+                // A thread that has ended has said why in its last report.
+                let _ended = jobs.send(batch);
+            }
+            Way::Here(writer) => {
+                let written = writer.write(batch, std::iter::empty());
+                writer.report_failure(written);
+            }
+        }
+    }
+
+    /// Whether the driver may go on making batches.
+    pub(super) fn has_room(&self) -> bool {
+        self.sent - self.reports.borrow().batches < BATCHES_MAX
+    }
+
+    /// Waits for news.
+    pub(super) async fn changed(&mut self) -> Report {
+        // The writer ends only after its last report, which stays.
+        if self.reports.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.reports.borrow_and_update().clone()
+    }
+
+    /// The newest news.
+    pub(super) fn report(&self) -> Report {
+        self.reports.borrow().clone()
+    }
+
+    /// Has everything written that was taken, and waits for it.
+    pub(super) fn close(self) -> std::thread::Result<()> {
+        match self.way {
+            Way::Thread { jobs, thread } => {
+                drop(jobs);
+                thread.join()
+            }
+            Way::Here(mut writer) => {
+                let rested = writer.rest();
+                writer.report_failure(rested);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What writes.
+struct Writer {
+    storage: Box<dyn Storage>,
+    reports: watch::Sender<Report>,
+    /// Whether something was written since the disk was last idle.
+    unproven: bool,
+}
+
+impl Writer {
+    /// The thread.
+    fn run(mut self, queue: &Receiver<Persist>) {
+        let written = self.write_all(queue);
+        self.report_failure(written);
+    }
+
+    fn report_failure(&self, written: Result<(), StorageError>) {
+        if let Err(error) = written {
+            tracing::error!("the disk has failed, and nothing more is written: {error}");
+            self.reports.send_modify(|report| report.failed = Some(Arc::new(error)));
+        }
+    }
+
+    fn write_all(&mut self, queue: &Receiver<Persist>) -> Result<(), StorageError> {
+        loop {
+            let first = match queue.recv_timeout(self.patience()) {
+                Ok(batch) => batch,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.rest()?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.rest(),
+            };
+            self.write(first, queue.try_iter())?;
+        }
+    }
+
+    /// How long to wait before resting.
+    fn patience(&self) -> Duration {
+        let is_full = self.reports.borrow().space == DiskSpace::Full;
+        if self.unproven || is_full { IDLE_AFTER } else { Duration::MAX }
+    }
+
+    /// Writes a batch and all that wait behind it.
+    fn write(&mut self, first: Persist, waiting: impl Iterator<Item = Persist>) -> Result<(), StorageError> {
+        let mut durable = first.position;
+        let mut batches = 1;
+        self.storage.append(&first.ops)?;
+        for next in waiting {
+            self.storage.append(&next.ops)?;
+            (durable, batches) = (next.position, batches + 1);
+        }
+        self.storage.sync()?;
+        self.unproven = true;
+        let space = self.storage.space();
+        self.reports.send_modify(|report| {
+            report.durable = durable;
+            report.space = space;
+            report.batches += batches;
+        });
+        Ok(())
+    }
+
+    fn rest(&mut self) -> Result<(), StorageError> {
+        if std::mem::take(&mut self.unproven) {
+            self.storage.idle()?;
+        }
+        let space = self.storage.space();
+        self.reports.send_if_modified(|report| std::mem::replace(&mut report.space, space) != space);
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! What gives the core its effects: one task owns it, and everything that happens to the node passes through that task's
+//! inbox.
+//!
+//! `disk` is the thread that writes, `peers` are the ways to the other nodes.
+
+mod disk;
+mod inbox;
+mod peers;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::disk::Disk;
+use self::peers::Peers;
+use super::core::{
+    Committed, Core, DiskSpace, Effects, Event, Input, Persist, Proposed, ReadOutcome, Refusal, Reply, Role,
+    Time, Token,
+};
+use super::storage::{Snapshots, StorageError};
+use super::transport::Transport;
+use crate::services::raft::{Command, Index, NodeId, Term};
+
+pub(super) use inbox::{Inbound, Inbox};
+
+/// How many messages are taken from the inbox before their effects are carried out.
+const MESSAGES_PER_ROUND: usize = 512;
+
+/// The bytes of committed entries that are handed out at once, about.
+const APPLY_BYTES: usize = 1 << 20;
+
+/// How many such batches may wait for the state machine.
+pub(super) const APPLY_BATCHES_MAX: usize = 16;
+
+/// What a node is and how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What the node is in its term.
+    pub role: Role,
+    /// Its term.
+    pub term: Term,
+    /// The leader of the term, if it is known.
+    pub leader: Option<NodeId>,
+    /// Up to where entries are known to be committed.
+    pub commit_index: Index,
+    /// The index of the last entry.
+    pub last_index: Index,
+    /// Up to where the log is safe on this node's disk: what is committed may be further, on the disks of others.
+    pub durable_index: Index,
+    /// The last index that the newest snapshot contains; 0 when there is none.
+    pub snapshot_index: Index,
+    /// Whether the disk takes entries.
+    pub disk: DiskSpace,
+}
+
+/// The task that owns a core.
+pub(super) struct Driver {
+    core: Core,
+    /// The instant of time 0.
+    origin: Instant,
+    inbox: mpsc::Receiver<Inbound>,
+    disk: Disk,
+    disk_space: DiskSpace,
+    peers: Peers,
+    status: watch::Sender<Status>,
+    applies: mpsc::Sender<Committed>,
+    /// Up to where committed entries were handed out.
+    handed_out: Index,
+    /// The next name for a request or a read.
+    next_token: Token,
+    answers: BTreeMap<Token, oneshot::Sender<Reply>>,
+    reads: BTreeMap<Token, oneshot::Sender<ReadOutcome>>,
+    /// What the core is told before anything else.
+    backlog: VecDeque<Input>,
+    /// What the steps of this round want to persist.
+    persist: Option<Persist>,
+}
+
+/// What a driver is made of.
+pub(super) struct Parts {
+    pub(super) core: Core,
+    pub(super) storage: Box<dyn super::storage::Storage>,
+    pub(super) snapshots: Arc<dyn Snapshots>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) inbox: (mpsc::WeakSender<Inbound>, mpsc::Receiver<Inbound>),
+    pub(super) applies: mpsc::Sender<Committed>,
+    pub(super) origin: Instant,
+}
+
+impl Driver {
+    /// Puts the parts together, and tells where the node's status can be watched.
+    pub(super) fn new(parts: Parts) -> std::io::Result<(Self, watch::Receiver<Status>)> {
+        let Parts { core, storage, snapshots, transport, inbox: (sender, inbox), applies, origin } = parts;
+        let mut nodes = core.membership().nodes();
+        nodes.retain(|node| *node != core.id());
+        let disk = Disk::start(storage)?;
+        let disk_space = disk.report().space;
+        let (status, watcher) = watch::channel(status_of(&core, disk_space));
+        let backlog = VecDeque::from([Input::Disk(disk_space)]);
+        let driver = Self {
+            core,
+            origin,
+            inbox,
+            disk,
+            disk_space,
+            peers: Peers::new(nodes, transport, snapshots, sender),
+            status,
+            applies,
+            handed_out: 0,
+            next_token: 0,
+            answers: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            backlog,
+            persist: None,
+        };
+        Ok((driver, watcher))
+    }
+
+    /// Runs until the node is stopped, or its disk fails.
+    ///
+    /// # Errors
+    /// When the disk has failed. Everybody who waits is told that there is no answer.
+    pub(super) async fn run(mut self) -> Result<(), Arc<StorageError>> {
+        let mut round = Vec::with_capacity(MESSAGES_PER_ROUND);
+        loop {
+            self.step_backlog();
+            if self.now() >= self.core.next_deadline() {
+                self.step(Input::Timeout);
+            }
+            self.step_backlog();
+            self.carry_out();
+            let applies = self.applies.clone();
+            let (until_deadline, hands_out) = (self.until_deadline(), self.has_more_to_hand_out());
+            let has_room = self.disk.has_room();
+            tokio::select! {
+                report = self.disk.changed() => {
+                    if let Some(error) = report.failed {
+                        return Err(error);
+                    }
+                    self.backlog.push_back(Input::Durable(report.durable));
+                    if std::mem::replace(&mut self.disk_space, report.space) != report.space {
+                        tracing::warn!(space = ?report.space, "disk");
+                        self.backlog.push_back(Input::Disk(report.space));
+                    }
+                }
+                count = self.inbox.recv_many(&mut round, MESSAGES_PER_ROUND), if has_room => {
+                    if count == 0 || !self.take(&mut round) {
+                        self.carry_out();
+                        // The thread has said what went wrong, if anything did.
+                        let _ended = tokio::task::spawn_blocking(move || self.disk.close()).await;
+                        return Ok(());
+                    }
+                }
+                _ = applies.reserve(), if hands_out => {}
+                () = tokio::time::sleep(until_deadline) => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn until_deadline(&self) -> Duration {
+        Duration::from_micros(self.core.next_deadline().0.saturating_sub(self.now().0))
+    }
+
+    fn step_backlog(&mut self) {
+        while let Some(input) = self.backlog.pop_front() {
+            self.step(input);
+        }
+    }
+
+    /// Takes a round of messages. False when the node is to stop.
+    fn take(&mut self, round: &mut Vec<Inbound>) -> bool {
+        let mut messages = round.drain(..).peekable();
+        while let Some(message) = messages.next() {
+            match message {
+                Inbound::Request { from, request, answer } => {
+                    let token = self.token();
+                    self.answers.insert(token, answer);
+                    self.step(Input::Request { from, token, request });
+                }
+                Inbound::Reply { from, reply } => self.step(Input::Reply { from, reply }),
+                Inbound::Failed { to, sent } => self.step(Input::Failed { to, sent }),
+                Inbound::Propose { commands, answer } => {
+                    let mut proposals = Proposals::first(commands, answer);
+                    // Those that wait together go together: one write, one message to each node.
+                    while let Some(Inbound::Propose { .. }) = messages.peek()
+                        && let Some(Inbound::Propose { commands, answer }) = messages.next()
+                    {
+                        proposals.add(commands, answer);
+                    }
+                    self.propose(proposals);
+                }
+                Inbound::Read { answer } => {
+                    let token = self.token();
+                    self.reads.insert(token, answer);
+                    self.step(Input::Read(token));
+                }
+                Inbound::SnapshotSaved(snapshot) => self.step(Input::SnapshotSaved(snapshot)),
+                Inbound::Transfer(to) => self.step(Input::Transfer(to)),
+                Inbound::Inspect(look) => look(&self.core),
+                Inbound::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn token(&mut self) -> Token {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    fn propose(&mut self, proposals: Proposals) {
+        let now = self.now();
+        let effects = self.core.step(now, Input::Propose(proposals.commands));
+        let proposed = effects.proposed.unwrap_or(Proposed::Refused(Refusal::NotLeader(None)));
+        let mut before = 0;
+        for (answer, count) in proposals.answers {
+            let own = match proposed {
+                Proposed::Accepted { first, term } => Proposed::Accepted { first: first + before, term },
+                Proposed::Refused(refusal) => Proposed::Refused(refusal),
+            };
+            before += count;
+            // Whoever has gone away needs no answer.
+            let _gone = answer.send(own);
+        }
+        self.take_effects(effects);
+    }
+
+    fn step(&mut self, input: Input) {
+        let now = self.now();
+        let effects = self.core.step(now, input);
+        self.take_effects(effects);
+    }
+
+    /// Carries out the effects of a step, but for what `carry_out` does once for a whole round.
+    fn take_effects(&mut self, effects: Effects) {
+        let Effects { persist, requests, replies, proposed: _, reads, events } = effects;
+        if let Some(persist) = persist {
+            match &mut self.persist {
+                Some(batch) => {
+                    batch.position = persist.position;
+                    batch.ops.extend(persist.ops);
+                }
+                None => self.persist = Some(persist),
+            }
+        }
+        for (to, request) in requests {
+            if let Err(sent) = self.peers.send(to, request) {
+                self.backlog.push_back(Input::Failed { to, sent });
+            }
+        }
+        for (token, reply) in replies {
+            if let Some(answer) = self.answers.remove(&token) {
+                let _gone = answer.send(reply);
+            }
+        }
+        for (token, outcome) in reads {
+            if let Some(answer) = self.reads.remove(&token) {
+                let _gone = answer.send(outcome);
+            }
+        }
+        for event in events {
+            match event {
+                Event::State { role, term, leader } => tracing::info!(?role, term, leader, "state"),
+                Event::Truncated(from) => tracing::info!(from, "removed entries that were not committed"),
+                Event::Committed(_) => {}
+            }
+        }
+    }
+
+    /// What is done once for a whole round: the disk gets one batch, the state machine what is committed, and whoever
+    /// watches the new status.
+    fn carry_out(&mut self) {
+        if let Some(batch) = self.persist.take() {
+            self.disk.write(batch);
+        }
+        while self.has_more_to_hand_out()
+            && let Ok(permit) = self.applies.try_reserve()
+        {
+            let committed = self.core.committed(self.handed_out, APPLY_BYTES);
+            match &committed {
+                Committed::Nothing => break,
+                Committed::Entries { first, entries } => self.handed_out = first + entries.len() as u64 - 1,
+                Committed::Snapshot(snapshot) => self.handed_out = snapshot.last_index,
+            }
+            permit.send(committed);
+        }
+        let status = status_of(&self.core, self.disk_space);
+        self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
+    }
+
+    fn has_more_to_hand_out(&self) -> bool {
+        self.handed_out < self.core.commit_index() && !self.applies.is_closed()
+    }
+}
+
+fn status_of(core: &Core, disk: DiskSpace) -> Status {
+    Status {
+        role: core.role(),
+        term: core.term(),
+        leader: core.leader(),
+        commit_index: core.commit_index(),
+        last_index: core.last_index(),
+        durable_index: core.durable_index(),
+        snapshot_index: core.snapshot().map_or(0, |snapshot| snapshot.last_index),
+        disk,
+    }
+}
+
+/// Proposals that are made in one step.
+struct Proposals {
+    commands: Vec<Command>,
+    /// Who waits, each for so many commands.
+    answers: Vec<(oneshot::Sender<Proposed>, u64)>,
+}
+
+impl Proposals {
+    fn first(commands: Vec<Command>, answer: oneshot::Sender<Proposed>) -> Self {
+        let answers = vec![(answer, commands.len() as u64)];
+        Self { commands, answers }
+    }
+
+    fn add(&mut self, commands: Vec<Command>, answer: oneshot::Sender<Proposed>) {
+        self.answers.push((answer, commands.len() as u64));
+        self.commands.extend(commands);
+    }
+}

@@ -1,0 +1,130 @@
+//! A storage in memory, for tests and benchmarks.
+
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::super::core::{DiskSpace, Op};
+use super::log_state::LogState;
+use super::{Opened, Snapshots, Storage, StorageError};
+use crate::services::raft::{SnapshotBytes, SnapshotMeta};
+
+/// What outlives the storages that were opened from it: clones are the same, so opening once more is a restart.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<Synced>>);
+
+#[derive(Default)]
+struct Synced {
+    log: LogState,
+    snapshot: Option<(SnapshotMeta, Bytes)>,
+}
+
+impl Memory {
+    /// Opens a storage with what the ones before have synced. There should be one at a time.
+    pub fn open(&self) -> Opened {
+        let mut synced = self.locked();
+        let snapshot = synced.snapshot.as_ref().map(|(meta, _)| meta.clone());
+        synced.log.reconcile(snapshot.as_ref()).expect("a snapshot is there before entries are compacted");
+        let restored = synced.log.clone().restored(snapshot);
+        drop(synced);
+        let storage = MemoryStorage { memory: self.clone(), unsynced: Vec::new(), received: None };
+        Opened { storage: Box::new(storage), restored }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Synced> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, meta: SnapshotMeta, state: Bytes) {
+        let mut synced = self.locked();
+        if synced.snapshot.as_ref().is_none_or(|(newest, _)| newest.last_index < meta.last_index) {
+            synced.snapshot = Some((meta, state));
+        }
+    }
+}
+
+struct MemoryStorage {
+    memory: Memory,
+    unsynced: Vec<Op>,
+    received: Option<(SnapshotMeta, Vec<u8>)>,
+}
+
+impl MemoryStorage {
+    fn receive(&mut self, snapshot: SnapshotMeta, offset: u64, data: &[u8], last: bool) {
+        let mut received = match self.received.take() {
+            _ if offset == 0 => (snapshot, Vec::new()),
+            Some((meta, bytes)) if meta == snapshot && bytes.len() as u64 == offset => (meta, bytes),
+            _ => return,
+        };
+        received.1.extend(data);
+        if last {
+            self.memory.publish(received.0, received.1.into());
+        } else {
+            self.received = Some(received);
+        }
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn append(&mut self, ops: &[Op]) -> Result<(), StorageError> {
+        self.unsynced.extend_from_slice(ops);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        for op in std::mem::take(&mut self.unsynced) {
+            if let Op::SnapshotPiece { snapshot, offset, data, last } = op {
+                self.receive(snapshot, offset, &data.0, last);
+            } else if let Err(what) = self.memory.locked().log.apply(op) {
+                panic!("the log was given what cannot follow: {what}");
+            }
+        }
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<(), StorageError> {
+        self.sync()
+    }
+
+    fn space(&mut self) -> DiskSpace {
+        DiskSpace::Free
+    }
+
+    fn is_immediate(&self) -> bool {
+        true
+    }
+
+    fn snapshots(&self) -> Arc<dyn Snapshots> {
+        Arc::new(self.memory.clone())
+    }
+}
+
+impl Snapshots for Memory {
+    fn save(&self, meta: &SnapshotMeta, state: &mut dyn Read) -> Result<(), StorageError> {
+        let mut bytes = Vec::new();
+        let path = || "memory".into();
+        state.read_to_end(&mut bytes).map_err(|error| StorageError::Io { path: path(), error })?;
+        self.publish(meta.clone(), bytes.into());
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        meta: &SnapshotMeta,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<(SnapshotBytes, bool)>, StorageError> {
+        let synced = self.locked();
+        let newest = synced.snapshot.as_ref().filter(|(newest, _)| newest == meta);
+        Ok(newest.map(|(_, state)| {
+            let begin = usize::try_from(offset).unwrap_or(usize::MAX).min(state.len());
+            let end = begin.saturating_add(bytes_max).min(state.len());
+            (SnapshotBytes(state.slice(begin..end)), end == state.len())
+        }))
+    }
+
+    fn newest(&self) -> Option<SnapshotMeta> {
+        self.locked().snapshot.as_ref().map(|(meta, _)| meta.clone())
+    }
+}

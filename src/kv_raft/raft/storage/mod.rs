@@ -1,0 +1,193 @@
+//! What a node keeps on disk: a trait, and its implementations.
+//!
+//! - [`wal`]: the one for service, a segmented log that costs what is appended; over a [`Disk`].
+//! - [`PersisterStorage`]: one small file that is written whole each time.
+//! - [`Memory`]: for tests and benchmarks.
+
+pub mod disk;
+mod log_state;
+mod memory;
+mod persister;
+mod snapshot_file;
+mod snapshots;
+pub mod wal;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::core::{DiskSpace, Op, Restored};
+use crate::services::raft::{NodeId, SnapshotBytes, SnapshotMeta};
+
+pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
+pub use memory::Memory;
+pub use persister::PersisterStorage;
+pub use wal::Wal;
+
+/// The log, the term and the vote of one node, as one ordered stream of [`Op`]s. One thread owns it.
+///
+/// What [`Storage::sync`] has returned for is on the disk whatever happens. Of what came after, a crash leaves a prefix of
+/// the stream.
+pub trait Storage: Send {
+    /// Adds to the stream. Nothing of it need be on the disk yet.
+    ///
+    /// A piece of a snapshot that finds no space is no error: the snapshot is given up, and [`Storage::space`] says that the
+    /// disk is full. Its later pieces are ignored, so it must be received from its begin once more.
+    ///
+    /// # Errors
+    /// After an error nothing is known about the disk, and every later call fails as well. Installing a snapshot that was not
+    /// received as a whole is one.
+    ///
+    /// # Panics
+    /// When an operation does not fit what came before: entries that leave a gap, a second vote in a term, and so on. To write
+    /// it would make the disk unreadable. It may be noticed by [`Storage::sync`] only.
+    fn append(&mut self, ops: &[Op]) -> Result<(), StorageError>;
+
+    /// Brings to the disk what was added.
+    ///
+    /// # Errors
+    /// As [`Storage::append`]. A failed sync is never tried again, since the system may have dropped what it could not write.
+    fn sync(&mut self) -> Result<(), StorageError>;
+
+    /// Says that nothing more will come for a while: time to prove that the last batch was synced. It costs a sync, and
+    /// nothing when that is proven. What was added and not synced is synced too.
+    ///
+    /// # Errors
+    /// As [`Storage::append`].
+    fn idle(&mut self) -> Result<(), StorageError>;
+
+    /// Whether entries can be added. The term, the vote and what was promised always find space.
+    ///
+    /// To ask costs nothing while there is space. A disk that has run full is looked at again with each call but the first,
+    /// which can take as long as writing some megabytes: ask after each sync, and now and then while it is full.
+    fn space(&mut self) -> DiskSpace;
+
+    /// Whether nothing here ever waits, not even for a full disk, so that no thread is needed to write.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+
+    /// The snapshots, which other threads may save and read meanwhile.
+    fn snapshots(&self) -> Arc<dyn Snapshots>;
+}
+
+/// The snapshots of one node. It keeps the newest complete one, and what was received of another.
+pub trait Snapshots: Send + Sync {
+    /// Saves the state as of `meta`. When it returns, the snapshot is on the disk and the newest one is this or a newer one.
+    ///
+    /// # Errors
+    /// Nothing is lost by an error here: the snapshot of before stays.
+    fn save(&self, meta: &SnapshotMeta, state: &mut dyn io::Read) -> Result<(), StorageError>;
+
+    /// A piece of the newest snapshot, of at most `bytes_max` bytes, and whether it is the last one; nothing when `meta` is not
+    /// the newest snapshot any more.
+    ///
+    /// # Errors
+    /// When the disk does not give what it was given.
+    fn read(
+        &self,
+        meta: &SnapshotMeta,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<(SnapshotBytes, bool)>, StorageError>;
+
+    /// Which snapshot is the newest.
+    fn newest(&self) -> Option<SnapshotMeta>;
+}
+
+/// Why a disk cannot be used (any longer).
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// Reading or writing failed.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file holds something else than what was written and synced.
+    #[error("{path}: damaged at byte {offset}: {what}. {advice}")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Where in the file.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The folder belongs to another node or cluster, or to another version of this program.
+    #[error("{path}: {what}")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// Whose it is.
+        what: String,
+    },
+    /// Another process uses the folder.
+    #[error("{path}: in use by another process")]
+    InUse {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// An earlier call has failed.
+    #[error("{path}: not usable since an earlier error")]
+    Poisoned {
+        /// Which folder.
+        path: PathBuf,
+    },
+}
+
+/// Whose folder it is. A folder says so itself, and opens for nobody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The name of the cluster.
+    pub cluster: String,
+    /// The node.
+    pub node: NodeId,
+}
+
+/// What an opened disk gives: the storage, and what was found.
+pub struct Opened {
+    /// The storage, at the end of its stream.
+    pub storage: Box<dyn Storage>,
+    /// What the stream says.
+    pub restored: Restored,
+}
+
+impl StorageError {
+    /// For a result of a [`Disk`]: adds which file it was.
+    fn io(disk: &dyn Disk, name: &str) -> impl FnOnce(io::Error) -> Self {
+        let path = disk.path(name);
+        move |error| Self::Io { path, error }
+    }
+
+    /// Whether the disk has no space, and is otherwise well.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { error, .. } if matches!(error.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
+/// Takes a folder for this process.
+fn lock(disk: &dyn Disk) -> Result<DiskLock, StorageError> {
+    disk.lock().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StorageError::InUse { path: disk.path("") },
+        _ => StorageError::Io { path: disk.path(""), error },
+    })
+}
+
+/// Everything that is in a file.
+fn read_all(disk: &dyn Disk, name: &str) -> Result<Vec<u8>, StorageError> {
+    let read = || {
+        let file = disk.open(name)?;
+        let bytes = usize::try_from(file.bytes()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut buffer = vec![0; bytes];
+        let read = file.read_at(&mut buffer, 0)?;
+        buffer.truncate(read);
+        Ok(buffer)
+    };
+    read().map_err(StorageError::io(disk, name))
+}

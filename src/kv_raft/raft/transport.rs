@@ -1,0 +1,85 @@
+//! How a node reaches the others: one small trait, and the one over RPC.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use traitwire::{Retry, RpcClient, RpcError, RpcResult};
+
+use super::core::{Reply, Request};
+use crate::services::raft::{NodeId, Raft as _, RaftStub, Sender, Term};
+
+/// The version of the protocol that this program speaks.
+pub const PROTOCOL: u32 = 1;
+
+/// The terms that a cluster may reach: a new one each nanosecond for ages. Whoever speaks of a later one is not believed, since
+/// no term could follow it.
+pub(super) const TERMS: RangeInclusive<Term> = 1..=u64::MAX >> 1;
+
+/// Carries messages to the other nodes.
+#[traitwire::async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends a request and waits for its answer. The caller bounds the wait.
+    ///
+    /// # Errors
+    /// When there is no answer; the request may have been received.
+    async fn send(&self, to: NodeId, request: Request) -> RpcResult<Reply>;
+}
+
+/// Calls the `raft` methods of the other nodes.
+pub struct RpcTransport {
+    cluster: String,
+    from: NodeId,
+    peers: BTreeMap<NodeId, RaftStub>,
+}
+
+impl RpcTransport {
+    /// A transport from one node of a cluster to the nodes at these URLs; that of the node itself is not used.
+    pub fn new(cluster: &str, from: NodeId, urls: &BTreeMap<NodeId, String>) -> Self {
+        let clients = urls.iter().map(|(id, url)| {
+            // The core decides what is sent again.
+            let retry = Retry { retries: 0, ..Retry::default() };
+            let client_id = usize::try_from(from).unwrap_or(usize::MAX);
+            (*id, RpcClient::builder(url.clone()).client_id(client_id).retry(retry).build())
+        });
+        Self::over(cluster, from, clients)
+    }
+
+    /// The same over clients that exist already.
+    pub fn over(cluster: &str, from: NodeId, clients: impl IntoIterator<Item = (NodeId, RpcClient)>) -> Self {
+        let peers = clients.into_iter().map(|(id, client)| (id, RaftStub::new(client))).collect();
+        Self { cluster: cluster.to_owned(), from, peers }
+    }
+}
+
+#[traitwire::async_trait]
+impl Transport for RpcTransport {
+    async fn send(&self, to: NodeId, request: Request) -> RpcResult<Reply> {
+        let unknown = || RpcError::unavailable(format!("no URL is known for node {to}"));
+        let peer = self.peers.get(&to).ok_or_else(unknown)?;
+        let sender = Sender { cluster: self.cluster.clone(), protocol: PROTOCOL, from: self.from, to };
+        let reply = match request {
+            Request::PreVote(args) => Reply::PreVote(peer.pre_vote(sender, args).await?),
+            Request::Vote(args) => Reply::Vote(peer.request_vote(sender, args).await?),
+            Request::Append(args) => Reply::Append(peer.append_entries(sender, args).await?),
+            Request::Snapshot(args) => Reply::Snapshot(peer.install_snapshot(sender, args).await?),
+            Request::TimeoutNow(args) => Reply::TimeoutNow(peer.timeout_now(sender, args).await?),
+        };
+        let term = term_of(&reply);
+        // A node that has answered nothing yet may be in term 0.
+        if term > *TERMS.end() {
+            return Err(RpcError::internal(format!(
+                "node {to} is in term {term}, which no cluster can reach"
+            )));
+        }
+        Ok(reply)
+    }
+}
+
+fn term_of(reply: &Reply) -> Term {
+    match reply {
+        Reply::PreVote(reply) | Reply::Vote(reply) => reply.term,
+        Reply::Append(reply) => reply.term,
+        Reply::Snapshot(reply) => reply.term,
+        Reply::TimeoutNow(reply) => reply.term,
+    }
+}
