@@ -85,9 +85,20 @@ const SNAPSHOT_READ_BYTES: usize = 1 << 20;
 pub struct Raft {
     inbox: Inbox,
     status: watch::Receiver<Status>,
-    ended: watch::Receiver<Option<Result<(), Arc<StorageError>>>>,
+    ended: watch::Receiver<Option<Result<(), Ended>>>,
     snapshots: Arc<dyn Snapshots>,
     service: Arc<RaftService>,
+}
+
+/// Why a node has ended by itself. Nothing is known of its disk until it is opened again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Ended {
+    /// Its disk has failed.
+    #[error(transparent)]
+    Disk(Arc<StorageError>),
+    /// It has found itself in a state that cannot be, and panicked.
+    #[error("the node has panicked")]
+    Panicked,
 }
 
 /// Why a command or a read was not taken.
@@ -151,7 +162,7 @@ impl Raft {
         })?;
         let (ended_in, ended) = watch::channel(None);
         tokio::spawn(async move {
-            let result = driver.run().await;
+            let result = driver.run().await.map_err(Ended::Disk);
             if let Err(error) = &result {
                 tracing::error!("the node has ended: {error}");
             }
@@ -254,6 +265,9 @@ impl Raft {
         index: Index,
         mut state: impl Read + Send + 'static,
     ) -> Result<(), StorageError> {
+        // The others may have committed what this node's own disk does not have yet.
+        let mut status = self.status.clone();
+        let _stopped = status.wait_for(|status| status.durable_index >= index).await.is_err();
         let meta = self.inspect(move |core| core.snapshot_meta(index)).await.flatten();
         // A newer snapshot was installed meanwhile, or the node has stopped.
         let Some(meta) = meta else { return Ok(()) };
@@ -298,13 +312,13 @@ impl Raft {
     /// Waits until the node has ended.
     ///
     /// # Errors
-    /// When its disk has failed: nothing is known of it until it is opened again.
-    pub async fn ended(&self) -> Result<(), Arc<StorageError>> {
+    /// When it was not told to; see [`Ended`].
+    pub async fn ended(&self) -> Result<(), Ended> {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
             Ok(result) => result.clone().unwrap_or(Ok(())),
-            // The runtime that it ran in is gone.
-            Err(_) => Ok(()),
+            // The task was dropped before it could say: by its panic, or with its runtime, where nobody asks.
+            Err(_) => Err(Ended::Panicked),
         }
     }
 }

@@ -103,6 +103,11 @@ impl Core {
             None if self.node.has(Bug::TruncateWithoutConflict) => log.last_index().min(prev_index + 1),
             None => return true,
         };
+        // Terms do not fall from one entry to the next, whatever a message that begins before the base says.
+        let falls = |entry: &Entry| log.term_at(first - 1).is_none_or(|before| before > entry.term);
+        if entries.first().is_some_and(falls) {
+            return false;
+        }
         if first <= self.node.log.last_index() {
             if first <= self.node.commit && !self.node.options.bug_is_seeded() {
                 return false;

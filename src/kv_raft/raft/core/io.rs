@@ -259,7 +259,8 @@ pub enum Event {
     },
     /// Entries up to this index are committed.
     Committed(Index),
-    /// The entries from this index on were removed; they were not committed, and those of the removed terms never will be.
+    /// The entries from this index on were removed from this node's log. They were not committed; but where another node
+    /// has them they may still be, so whoever waits for one of them has learned nothing.
     Truncated(Index),
 }
 

@@ -50,6 +50,11 @@ impl Leadership {
         let progress = self.progress_mut(to);
         let is_answered = !matches!(progress.waits_for, Wait::Answer(_));
         match &progress.pace {
+            // Entries that may still be on their way are not sent again: the answer to this tells whether they have come.
+            Pace::Probe if !is_answered && progress.next > node.log.base_index() => {
+                let prev_index = progress.next - 1;
+                self.send_append(node, to, prev_index, Vec::new());
+            }
             Pace::Probe => self.send(node, to),
             Pace::Replicate if progress.next <= node.log.last_index() && has_window(progress, node) => {
                 self.pump(node, to);

@@ -186,3 +186,13 @@ pub(super) fn what_a_snapshot_removes_is_told() {
     let effects = node.step(Input::Request { from: 2, token: 1, request });
     assert!(effects.events.contains(&Event::Truncated(4)), "{:?}", effects.events);
 }
+
+/// 5.1: terms do not fall in a log, also where a message begins before the base and nothing before it can be compared.
+#[test]
+fn entries_of_a_term_before_the_snapshots_are_not_taken() {
+    let mut node = Node::new(3, 5, &[]);
+    assert_eq!(takes(&mut node, piece((6, 3), 0, b"all", true)), SnapshotProgress::Installed);
+    assert_eq!(node.appends(2, append(5, (5, 0), &[1, 1], 0)), AppendOutcome::OldTerm);
+    assert!(node.log().is_empty());
+    assert_eq!(node.appends(2, append(5, (5, 0), &[3, 4], 0)), AppendOutcome::Matched(7));
+}

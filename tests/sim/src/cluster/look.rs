@@ -1,0 +1,177 @@
+//! What a scenario sees of a cluster, and what it does to it.
+
+use traitwire_kv::kv_raft::raft::core::{Core, Input, Proposed, Role};
+use traitwire_kv::services::raft::{Index, NodeId, Term};
+
+use super::{Cluster, Counts, Event};
+use crate::client::NOBODY;
+use crate::machine::Put;
+use crate::network::{Profile, at};
+use crate::violation::{Rule, Violation, ensure};
+
+impl Cluster {
+    /// The time, in microseconds since the beginning.
+    pub fn now_us(&self) -> u64 {
+        self.now
+    }
+
+    /// What there was how often so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The core of a node that is up.
+    pub fn core(&self, id: NodeId) -> Option<&Core> {
+        self.nodes[at(id)].core()
+    }
+
+    /// The cores of the nodes that are up.
+    pub fn cores(&self) -> impl Iterator<Item = &Core> {
+        self.nodes.iter().filter_map(|node| node.core())
+    }
+
+    /// The node that leads the latest term that anybody leads.
+    pub fn leader(&self) -> Option<NodeId> {
+        let leads = |core: &&Core| core.role() == Role::Leader;
+        self.cores().filter(leads).max_by_key(|core| core.term()).map(Core::id)
+    }
+
+    /// The node that leads, if a majority of the nodes follows it.
+    pub fn leader_of_majority(&self) -> Option<NodeId> {
+        let leader = self.core(self.leader()?)?;
+        let follows = |core: &&Core| core.term() == leader.term() && core.leader() == Some(leader.id());
+        let followers = self.cores().filter(follows).count();
+        (2 * followers > self.nodes.len()).then(|| leader.id())
+    }
+
+    /// The latest term that a node is in.
+    pub fn term(&self) -> Term {
+        self.cores().map(Core::term).max().unwrap_or(0)
+    }
+
+    /// How many entries are committed.
+    pub fn committed_index(&self) -> Index {
+        self.invariants.committed_index()
+    }
+
+    /// Whether the entry at an index is committed and of this term.
+    pub fn is_committed(&self, index: Index, term: Term) -> bool {
+        self.invariants.is_committed(index, term)
+    }
+
+    /// Up to where a node has applied the log.
+    pub fn applied_index(&self, id: NodeId) -> Index {
+        self.nodes[at(id)].life.as_ref().map_or(0, |life| life.applied)
+    }
+
+    /// Up to where all nodes have applied the log.
+    pub(crate) fn least_applied(&self) -> Index {
+        self.plan.node_ids().map(|id| self.applied_index(id)).min().unwrap_or(0)
+    }
+
+    /// How many calls of a client have ended well.
+    pub fn calls_done(&self, client: usize) -> u64 {
+        self.clients.done_by(client)
+    }
+
+    /// How many nodes there are.
+    pub fn nodes(&self) -> u64 {
+        self.plan.nodes
+    }
+
+    /// The clock of a node goes at this rate from now on, in millionths.
+    pub fn set_clock_rate(&mut self, id: NodeId, rate: u64) {
+        let now = self.now;
+        self.node(id).clock.set_rate(now, rate);
+        self.reset_timer(id);
+    }
+
+    /// The network treats messages so from now on.
+    pub fn set_profile(&mut self, profile: Profile) {
+        self.network.profile = profile;
+    }
+
+    /// Cuts a node off, or lets it back.
+    pub fn cut_off(&mut self, id: NodeId, cut: bool) {
+        self.set_links(id, cut);
+    }
+
+    /// Nothing gets from one node to another, or it does again.
+    pub fn cut_link(&mut self, from: NodeId, to: NodeId, cut: bool) {
+        self.network.set_cut(from, to, cut);
+    }
+
+    /// Parts these nodes from the rest.
+    pub fn part_from(&mut self, group: &[NodeId]) {
+        self.part(|id| group.contains(&id));
+    }
+
+    /// Makes all links whole.
+    pub fn heal(&mut self) {
+        self.network.heal();
+    }
+
+    /// A node loses its power, and comes back after this time.
+    pub fn crash_for(&mut self, id: NodeId, down_us: u64) {
+        self.node(id).down_until = self.now + down_us;
+        self.crash(id);
+        self.add(down_us, Event::Start(id));
+    }
+
+    /// Lets a node propose commands that change nothing. Gives the index of the first one and the term, unless the node
+    /// refuses. What the node then tells whoever waits for them is held against what becomes of them.
+    ///
+    /// # Errors
+    /// When that breaks a rule.
+    pub fn propose(&mut self, id: NodeId, count: u64) -> Result<Option<(Index, Term)>, Violation> {
+        let names: Vec<_> = (0..count).map(|_| self.clients.name()).collect();
+        let command = |id: &u64| Put { id: *id, key: 0, version: u64::MAX, value: 0 }.command();
+        let commands = names.iter().map(command).collect();
+        let Some(Proposed::Accepted { first, term }) = self.step(id, Input::Propose(commands))? else {
+            return Ok(None);
+        };
+        if let Some(life) = self.life(id) {
+            for (index, name) in (first..).zip(names) {
+                life.waiters.entry((index, term)).or_default().push((name, NOBODY));
+            }
+        }
+        Ok(Some((first, term)))
+    }
+
+    /// Lets a node hand over its leadership.
+    ///
+    /// # Errors
+    /// When that breaks a rule.
+    pub fn transfer(&mut self, from: NodeId, to: Option<NodeId>) -> Result<(), Violation> {
+        self.step(from, Input::Transfer(to)).map(drop)
+    }
+
+    /// Lets time pass until something holds.
+    ///
+    /// # Errors
+    /// When a rule is broken, or it does not come to hold in time.
+    pub fn run_until(
+        &mut self,
+        within_us: u64,
+        what: &str,
+        holds: impl Fn(&Self) -> bool,
+    ) -> Result<u64, Violation> {
+        let begun = self.now;
+        while !holds(self) {
+            ensure(self.now - begun < within_us, Rule::Liveness, || {
+                format!("in {} ms there was no {what}", within_us / 1_000)
+            })?;
+            self.run_for(1_000)?;
+        }
+        Ok(self.now - begun)
+    }
+
+    /// Whether all nodes are up, have the same log and have applied all of it.
+    pub fn has_converged(&self) -> bool {
+        let last_index = self.committed_index();
+        self.plan.node_ids().all(|id| {
+            self.core(id).is_some_and(|core| core.last_index() == last_index)
+                && self.applied_index(id) == last_index
+        })
+    }
+}

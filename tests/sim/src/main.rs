@@ -1,0 +1,181 @@
+//! The command line of the simulator of Raft clusters.
+//!
+//! ```text
+//! cargo run --release -p traitwire-sim -- run --seeds 10000    all faults; exit code 1 when a rule is broken
+//! cargo run --release -p traitwire-sim -- replay 4711          one seed again, with what happened line by line
+//! cargo run --release -p traitwire-sim -- bugs                 the bank of bugs: each must be found
+//! ```
+//!
+//! A seed decides everything: how many nodes there are, the network, the faults, the load and every chance in between. So a
+//! run that breaks a rule is had again by its seed, with the same trace to the last event; `run` prints the command. Nothing
+//! here waits, and nothing depends on the machine: time is simulated.
+//!
+//! What a run is stands in `plan.rs`, what goes wrong in `nemesis.rs`, and what must hold all the same in `invariants.rs`.
+//! To follow a broken rule: `replay` prints each input of each core and what it made of it, the broken rule comes last.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use traitwire_sim::bank::{self, Entry, SEEDS_MAX};
+use traitwire_sim::plan::SeededBug;
+use traitwire_sim::run::{Outcome, replay_seed, run_seed};
+
+/// How many lines of what happened are printed for a run that broke a rule.
+const LINES_SHOWN: usize = 60;
+
+/// Simulates Raft clusters with faults, and checks every step.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs many seeds.
+    Run {
+        /// How many.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        /// The first one.
+        #[arg(long, default_value_t = 1)]
+        start: u64,
+        /// Ends with one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Runs one seed and prints what happened.
+    Replay {
+        /// Which seed.
+        seed: u64,
+        /// With a bug of the bank.
+        #[arg(long)]
+        bug: Option<String>,
+    },
+    /// Runs each bug of the bank until it is found.
+    Bugs {
+        /// Prints one line of JSON a bug.
+        #[arg(long)]
+        json: bool,
+        /// Writes the table to `tests/sim/BUGS.md`.
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    // A panic of the code under test is a broken rule, and printed as one.
+    std::panic::set_hook(Box::new(|_| {}));
+    let succeeded = match Arguments::parse().command {
+        Command::Run { seeds, start, json } => run(start, seeds, json),
+        Command::Replay { seed, bug } => replay(seed, bug.as_deref()),
+        Command::Bugs { json, write } => bugs(json, write),
+    };
+    if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(start: u64, seeds: u64, json: bool) -> bool {
+    let begun = Instant::now();
+    let (mut events, mut simulated_us) = (0, 0);
+    let mut broken = Vec::new();
+    for seed in start..start.saturating_add(seeds) {
+        let outcome = run_seed(seed, None);
+        events += outcome.counts.events;
+        simulated_us += outcome.simulated_us;
+        if let Some(violation) = &outcome.violation {
+            eprintln!("seed {seed}: {violation}");
+            broken.push(seed);
+        }
+    }
+    if let Some(seed) = broken.first() {
+        show(&replay_seed(*seed, None), LINES_SHOWN);
+        println!("to see all of it: cargo run --release -p traitwire-sim -- replay {seed}");
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let events_per_s = (events as f64 / seconds).round();
+    let simulated_hours = Duration::from_micros(simulated_us).as_secs_f64() / 3_600.0;
+    let hours_per_min = (simulated_hours / (seconds / 60.0) * 10.0).round() / 10.0;
+    println!(
+        "{seeds} seeds in {seconds:.1} s, {} broke a rule; {events} events, {events_per_s} a second; \
+        {hours_per_min} hours of a cluster a minute",
+        broken.len()
+    );
+    if json {
+        let line = serde_json::json!({
+            "seeds": seeds,
+            "violations": broken.len(),
+            "events": events,
+            "events_per_s": events_per_s,
+            "cluster_hours_per_min": hours_per_min,
+        });
+        println!("{line}");
+    }
+    broken.is_empty()
+}
+
+fn replay(seed: u64, bug: Option<&str>) -> bool {
+    let bug = match bug {
+        None => None,
+        Some(wanted) => match named(wanted) {
+            Some(bug) => Some(bug),
+            None => {
+                eprintln!("there is no bug `{wanted}`: see tests/sim/BUGS.md");
+                return false;
+            }
+        },
+    };
+    let outcome = replay_seed(seed, bug);
+    show(&outcome, usize::MAX);
+    println!("{:?}, trace {:016x}", outcome.counts, outcome.trace);
+    outcome.violation.is_none()
+}
+
+fn show(outcome: &Outcome, lines_max: usize) {
+    for line in &outcome.lines[outcome.lines.len().saturating_sub(lines_max)..] {
+        println!("{line}");
+    }
+    match &outcome.violation {
+        Some(violation) => println!("seed {}: {violation}", outcome.seed),
+        None => println!("seed {}: all rules hold", outcome.seed),
+    }
+}
+
+fn named(name: &str) -> Option<SeededBug> {
+    bank::all().into_iter().find(|bug| bank::name(*bug) == name)
+}
+
+fn bugs(json: bool, write: bool) -> bool {
+    let mut entries = Vec::new();
+    for bug in bank::all() {
+        let entry = bank::find(bug, SEEDS_MAX);
+        print_entry(&entry, json);
+        entries.push(entry);
+    }
+    if write {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/BUGS.md");
+        if let Err(error) = std::fs::write(path, bank::page(&entries)) {
+            eprintln!("{path}: {error}");
+            return false;
+        }
+    }
+    entries.iter().all(|entry| entry.killer.is_some())
+}
+
+fn print_entry(entry: &Entry, json: bool) {
+    let name = bank::name(entry.bug);
+    if json {
+        let killer = entry.killer.as_ref();
+        let line = serde_json::json!({
+            "bug": name,
+            "found_by": killer.map(|killer| killer.by),
+            "seeds": killer.map(|killer| killer.seeds),
+            "rule": killer.map(|killer| killer.violation.rule.name()),
+        });
+        println!("{line}");
+    } else if let Some(killer) = &entry.killer {
+        println!("{name}: {} after {} seeds: {}", killer.by, killer.seeds, killer.violation.rule.name());
+    } else {
+        println!("{name}: found by nothing");
+    }
+}

@@ -1,0 +1,124 @@
+//! Running seeds: faults for a while, then calm, and what must hold at the end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use traitwire_checker::check;
+
+use crate::cluster::{Cluster, Counts};
+use crate::plan::{Plan, SECOND_US, SeededBug};
+use crate::trace::Trace;
+use crate::violation::{Rule, Violation, ensure};
+
+/// The steps that the checker of histories may take for each key.
+const CHECK_STEPS: u64 = 10_000_000;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was run.
+    pub seed: u64,
+    /// The rule that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// How long the run was in the time of the cluster.
+    pub simulated_us: u64,
+    /// What there was how often.
+    pub counts: Counts,
+    /// A number that is the same whenever the same happened.
+    pub trace: u64,
+    /// The last lines of what happened, if they were wanted.
+    pub lines: Vec<String>,
+}
+
+/// Runs what a seed draws.
+pub fn run_seed(seed: u64, bug: Option<SeededBug>) -> Outcome {
+    run_plan(Plan::draw(seed, bug), Trace::brief())
+}
+
+/// Runs it and remembers the last part in lines.
+pub fn replay_seed(seed: u64, bug: Option<SeededBug>) -> Outcome {
+    run_plan(Plan::draw(seed, bug), Trace::readable())
+}
+
+fn run_plan(plan: Plan, trace: Trace) -> Outcome {
+    let seed = plan.seed;
+    let busy_us = plan.busy_us;
+    let mut cluster = match Cluster::with_trace(plan, trace) {
+        Ok(cluster) => cluster,
+        Err(violation) => {
+            let counts = Counts::default();
+            let violation = Some(violation);
+            return Outcome { seed, violation, simulated_us: 0, counts, trace: 0, lines: Vec::new() };
+        }
+    };
+    let violation = guard(|| run(&mut cluster, busy_us)).err();
+    Outcome {
+        seed,
+        violation,
+        simulated_us: cluster.now,
+        counts: cluster.counts,
+        trace: cluster.trace.hash(),
+        lines: cluster.trace.into_lines(),
+    }
+}
+
+/// Runs something. A panic is a violation like others.
+pub fn guard<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(Violation::new(Rule::NoPanic, text.unwrap_or_else(|| "it does not say which".to_owned())))
+    })
+}
+
+fn run(cluster: &mut Cluster, busy_us: u64) -> Result<(), Violation> {
+    cluster.run_for(busy_us)?;
+    let result = settle(cluster);
+    // A history shows what clients saw of a broken rule, and breaks no liveness.
+    check_history(cluster)?;
+    result
+}
+
+/// Without faults there is a leader soon, what is proposed is committed, and all nodes come to have the same.
+///
+/// # Errors
+/// When that is not so.
+pub fn settle(cluster: &mut Cluster) -> Result<(), Violation> {
+    cluster.calm_down();
+    cluster.run_until(3 * SECOND_US, "leader", |cluster| cluster.leader_of_majority().is_some())?;
+    let calm_since = cluster.now_us();
+    // What was under way when the calm began may still end one leadership.
+    while !commits_a_command(cluster)? {
+        ensure(cluster.now_us() < calm_since + 3 * SECOND_US, Rule::Liveness, || {
+            "for three seconds of calm no command was committed".to_owned()
+        })?;
+    }
+    // How long it takes depends on how far somebody is behind; but it goes on.
+    while !cluster.has_converged() {
+        let before = cluster.least_applied();
+        let goes_on = |cluster: &Cluster| cluster.least_applied() > before || cluster.has_converged();
+        cluster.run_until(2 * SECOND_US, "progress of the node that is behind", goes_on)?;
+    }
+    Ok(())
+}
+
+/// Lets the leader propose a command, and waits until it is committed or another node leads.
+fn commits_a_command(cluster: &mut Cluster) -> Result<bool, Violation> {
+    let accepted = match cluster.leader_of_majority() {
+        Some(leader) => cluster.propose(leader, 1)?,
+        None => None,
+    };
+    let Some((index, of_term)) = accepted else {
+        cluster.run_for(10_000)?;
+        return Ok(false);
+    };
+    let decided = |cluster: &Cluster| cluster.committed_index() >= index || cluster.term() > of_term;
+    cluster.run_for(1_000)?;
+    cluster.run_until(SECOND_US, "decision about a command", decided)?;
+    Ok(cluster.is_committed(index, of_term))
+}
+
+/// Whether what the clients were told fits one copy of the store.
+pub fn check_history(cluster: &Cluster) -> Result<(), Violation> {
+    let verdict = check(cluster.clients.history(), CHECK_STEPS);
+    ensure(verdict.is_legal(), Rule::Linearizable, || verdict.to_string())
+}
