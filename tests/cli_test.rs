@@ -17,9 +17,15 @@ async fn traitwire(url: &str, arguments: &[&str]) -> (i32, String, String) {
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
+/// A server with a folder for its data, which goes with it.
+async fn server() -> (ServerProcess, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (ServerProcess::start(["--data".as_ref(), folder.path().as_os_str()]).await, folder)
+}
+
 #[tokio::test]
 async fn keys_have_exit_codes() {
-    let server = ServerProcess::start::<&str>([]).await;
+    let (server, _folder) = server().await;
     let run = |arguments: &'static [&'static str]| traitwire(server.url(), arguments);
     assert_eq!(run(&["kv", "get", "k"]).await.0, 3);
     assert_eq!(run(&["kv", "put", "k", "v", "--version", "7"]).await.0, 3);
@@ -38,7 +44,7 @@ async fn keys_have_exit_codes() {
 
 #[tokio::test]
 async fn calls_show_the_reply_or_what_is_wrong() {
-    let server = ServerProcess::start::<&str>([]).await;
+    let (server, _folder) = server().await;
     let run = |arguments: &'static [&'static str]| traitwire(server.url(), arguments);
     let (code, out, _) = run(&["call", "put", r#"{"key":"k","value":"v","version":0}"#]).await;
     assert_eq!((code, out.contains("\"version\": 1")), (0, true), "{out}");
@@ -51,7 +57,7 @@ async fn calls_show_the_reply_or_what_is_wrong() {
 
 #[tokio::test]
 async fn a_lock_passes_exit_codes_on_and_can_be_broken() {
-    let server = ServerProcess::start::<&str>([]).await;
+    let (server, _folder) = server().await;
     let run = |arguments: &'static [&'static str]| traitwire(server.url(), arguments);
     let (code, out, _) = run(&["lock", "l", "--", "sh", "-c", "echo $TRAITWIRE_LOCK_TOKEN; exit 7"]).await;
     assert_eq!((code, out.as_str()), (7, "1\n"));

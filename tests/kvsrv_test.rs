@@ -37,7 +37,7 @@ struct Setting {
 
 impl Setting {
     async fn start(config: NetworkConfig) -> Self {
-        let server = ServerProcess::start::<&str>([]).await;
+        let server = ServerProcess::start(["--memory"]).await;
         let proxy = Proxy::start(server.url(), config).await;
         Self { server, proxy, recorder: Recorder::new(), clients: AtomicU64::new(0) }
     }

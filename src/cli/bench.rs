@@ -129,7 +129,7 @@ impl Rpc {
         let time = self.load.time();
         let round = async |case: Case, concurrency| {
             let server = Server::start(&["bench", "server", case.name()]).await?;
-            let client = echo::Client::new(case, server.url()).map_err(Failure::new)?;
+            let client = echo::Client::new(case, &server.urls()[0]).map_err(Failure::new)?;
             load::run(echo::workers(&client, concurrency), Some(&server), time).await
         };
         self.load.measure(&cases, round).await

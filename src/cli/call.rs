@@ -20,7 +20,7 @@ impl Call {
         let arguments: Value = serde_json::from_str(&self.json)
             .map_err(|error| Failure::with_code(2, format!("the arguments are no JSON: {error}")))?;
         let reply: Value =
-            self.endpoints.client().try_call(&self.method, &arguments).await.map_err(Failure::new)?;
+            self.endpoints.first()?.try_call(&self.method, &arguments).await.map_err(Failure::new)?;
         println!("{}", serde_json::to_string_pretty(&reply).map_err(Failure::new)?);
         Ok(0)
     }

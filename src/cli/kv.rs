@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use traitwire::KVError;
 use traitwire_kv::call::CallError;
-use traitwire_kv::kv_single::client::SingleKvClient;
+use traitwire_kv::kv_raft::client::ClusterKvClient;
 
 use super::{Endpoints, Failure};
 
@@ -46,8 +46,8 @@ pub(super) struct Options {
 }
 
 impl Options {
-    fn client(&self) -> (SingleKvClient, Duration) {
-        (SingleKvClient::new(self.endpoints.client()), Duration::from_secs(self.timeout))
+    fn client(&self) -> Result<(ClusterKvClient, Duration), Failure> {
+        Ok((self.endpoints.kv()?, Duration::from_secs(self.timeout)))
     }
 }
 
@@ -55,7 +55,7 @@ impl Kv {
     pub(super) async fn run(self) -> Result<u8, Failure> {
         match self {
             Self::Get { key, options } => {
-                let (client, time) = options.client();
+                let (client, time) = options.client()?;
                 let (value, version) = client.try_get(&key, time).await.map_err(failure)?;
                 if options.json {
                     println!("{}", json!({ "value": value, "version": version }));
@@ -65,7 +65,7 @@ impl Kv {
                 }
             }
             Self::Put { key, value, version, options } => {
-                let (client, time) = options.client();
+                let (client, time) = options.client()?;
                 client.try_put(&key, &value, version, time).await.map_err(failure)?;
                 if options.json {
                     println!("{}", json!({ "version": version + 1 }));

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::process::Command;
 use traitwire::{KVError, KvClient};
 use traitwire_kv::call::CallError;
-use traitwire_kv::kv_single::client::SingleKvClient;
 use traitwire_kv::lock;
 
 use super::{Endpoints, Failure};
@@ -37,7 +36,7 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) async fn run(self) -> Result<u8, Failure> {
-        let client = SingleKvClient::new(self.endpoints.client());
+        let client = self.endpoints.kv()?;
         // Waiting for a lock has no end; a server that is not there shows before it begins.
         if let Err(CallError::Rpc(error)) = client.try_get(&self.name, REACH_TIME).await {
             return Err(Failure::with_code(OWN_FAILURE, error));

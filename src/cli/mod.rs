@@ -3,17 +3,20 @@
 mod bench;
 mod call;
 mod child;
+mod cluster;
 mod debug;
 mod demo;
 mod kv;
 mod lock;
 mod schema;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use traitwire::RpcClient;
+use traitwire_kv::kv_raft::client::ClusterKvClient;
 
 /// A versioned key-value store and lock over JSON and HTTP.
 #[derive(Parser)]
@@ -25,8 +28,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the key-value store, for now from memory: it is gone when the process ends.
+    /// Serve the key-value store: one node, alone or of a cluster.
     Serve(serve::Serve),
+    /// Run a cluster of processes on this machine, for development.
+    Cluster(cluster::Cluster),
+    /// Show what the nodes are and how far they have come.
+    Status(status::Status),
     /// Read and write keys.
     #[command(subcommand)]
     Kv(kv::Kv),
@@ -43,27 +50,43 @@ enum Command {
     /// Look into what a node keeps on disk.
     #[command(subcommand)]
     Debug(debug::Debug),
-    /// See it all work: a server process, puts and gets, and the lock.
+    /// See it all work: three nodes, puts and gets, a killed leader, and the lock.
     Demo,
 }
 
 /// Where the servers are.
 #[derive(Args, Clone)]
 struct Endpoints {
-    /// The server's URL.
+    /// The URLs of the nodes, or of some of them.
     #[arg(
         long = "endpoints",
-        value_name = "URL",
+        value_name = "URL,…",
+        value_delimiter = ',',
         env = "TRAITWIRE_ENDPOINTS",
         default_value = "http://127.0.0.1:7101"
     )]
-    url: String,
+    urls: Vec<String>,
 }
 
 impl Endpoints {
-    fn client(&self) -> RpcClient {
+    /// A client of each node.
+    fn clients(&self) -> impl Iterator<Item = (String, RpcClient)> {
         // Only this process's calls share the id, so that a proxy can tell commands apart.
-        RpcClient::new(self.url.clone(), std::process::id() as usize)
+        let id = std::process::id() as usize;
+        self.urls.iter().map(move |url| (url.clone(), RpcClient::new(url.clone(), id)))
+    }
+
+    /// A client of the first node.
+    fn first(&self) -> Result<RpcClient, Failure> {
+        let (_, client) =
+            self.clients().next().ok_or_else(|| Failure::with_code(2, "--endpoints names no URL"))?;
+        Ok(client)
+    }
+
+    /// A client of the store that these nodes serve together.
+    fn kv(&self) -> Result<ClusterKvClient, Failure> {
+        self.first()?;
+        Ok(ClusterKvClient::new(self.urls.iter().cloned(), std::process::id() as usize))
     }
 }
 
@@ -105,6 +128,8 @@ pub(crate) fn run() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(command) => command.run().await,
+            Command::Cluster(command) => command.run().await,
+            Command::Status(command) => command.run().await,
             Command::Kv(command) => command.run().await,
             Command::Lock(command) => command.run().await,
             Command::Call(command) => command.run().await,

@@ -1,3 +1,7 @@
 //! The replicated key-value store: consensus, the state machine over it, and the cluster's client.
 
+pub mod client;
+pub mod machine;
 pub mod raft;
+pub mod rsm;
+pub mod server;

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::connections::{Connections, Open};
 use super::limits::Limits;
 use super::router;
-use super::service::Service;
+use super::service::{Pages, Service};
 use crate::layer::Layer;
 use crate::rpc::Server;
 
@@ -38,12 +38,13 @@ pub struct HttpServer {
     server: Arc<dyn Server>,
     layers: Vec<Arc<dyn Layer>>,
     limits: Limits,
+    pages: Pages,
 }
 
 impl HttpServer {
     /// A server with the default limits and no layer.
     pub fn new(server: impl Server + 'static) -> Self {
-        Self { server: Arc::new(server), layers: Vec::new(), limits: Limits::default() }
+        Self { server: Arc::new(server), layers: Vec::new(), limits: Limits::default(), pages: Pages::new() }
     }
 
     /// Puts a layer around every call, inside those that were added before.
@@ -60,9 +61,20 @@ impl HttpServer {
         self
     }
 
+    /// Answers `GET /{path}` with the JSON that `page` gives at that moment, such as a status.
+    #[must_use]
+    pub fn page(
+        mut self,
+        path: impl Into<String>,
+        page: impl Fn() -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        self.pages.insert(path.into(), Box::new(page));
+        self
+    }
+
     /// The server as an axum router: it nests in an application that exists and takes any tower layer.
     pub fn into_router(self) -> Router {
-        let service = Service::new(self.server, self.layers, self.limits);
+        let service = Service::new(self.server, self.layers, self.limits, self.pages);
         Router::new().fallback(move |request: Request<Body>| {
             let service = service.clone();
             async move { router::respond(&service, request).await }
@@ -72,7 +84,7 @@ impl HttpServer {
     /// Serves on `listener` until `shutdown` ends; then no connection is accepted, and calls that are under way have
     /// [`Limits::shutdown_timeout`] to end.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let service = Service::new(self.server, self.layers, self.limits);
+        let service = Service::new(self.server, self.layers, self.limits, self.pages);
         let connections = Connections::new();
         let mut shutdown = pin!(shutdown);
         loop {

@@ -51,6 +51,9 @@ pub(super) async fn respond(service: &Service, request: Request<Body>) -> Respon
 }
 
 fn get(service: &Service, path: &str) -> Response<Body> {
+    if let Some(page) = service.page(path) {
+        return json(StatusCode::OK, page);
+    }
     let found = match path {
         "healthz" | "readyz" => return json(StatusCode::OK, "{\"status\":\"ok\"}"),
         _ if path == "_schema" || path.starts_with("_schema/") => {

@@ -1,5 +1,6 @@
 //! What HTTP and JSON-RPC have in common: calls within the limits, and the documents.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ pub(super) struct Service {
     shared: Arc<Shared>,
 }
 
+/// What `GET` gives beside the documents, by path.
+pub(super) type Pages = HashMap<String, Box<dyn Fn() -> Vec<u8> + Send + Sync>>;
+
 struct Shared {
     handler: Handler,
     limits: Limits,
@@ -29,13 +33,19 @@ struct Shared {
     bodies: Arc<Semaphore>,
     documents: OnceLock<RpcResult<Documents>>,
     positions: Positions,
+    pages: Pages,
 }
 
 /// Bytes of bodies are counted in units of this size.
 const BODY_UNIT: usize = 1024;
 
 impl Service {
-    pub(super) fn new(server: Arc<dyn Server>, layers: Vec<Arc<dyn Layer>>, limits: Limits) -> Self {
+    pub(super) fn new(
+        server: Arc<dyn Server>,
+        layers: Vec<Arc<dyn Layer>>,
+        limits: Limits,
+        pages: Pages,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 handler: Handler::new(server, layers),
@@ -43,9 +53,15 @@ impl Service {
                 bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(BODY_UNIT))),
                 documents: OnceLock::new(),
                 positions: Positions::default(),
+                pages,
                 limits,
             }),
         }
+    }
+
+    /// What `GET` gives at this path, if anything.
+    pub(super) fn page(&self, path: &str) -> Option<Vec<u8>> {
+        self.shared.pages.get(path).map(|page| page())
     }
 
     /// Whether a generated service has this method.

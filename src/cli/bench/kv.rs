@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use traitwire::RpcClient;
-use traitwire_kv::kv_single::client::SingleKvClient;
+use traitwire_kv::kv_raft::client::ClusterKvClient;
 
 use super::load::{self, Measured};
 use super::process::Server;
@@ -14,9 +13,12 @@ const CALL_TIME: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub(crate) struct Kv {
-    /// The server to load; without it, one that is started for the measurement.
-    #[arg(long, value_name = "URL")]
-    endpoints: Option<String>,
+    /// The nodes to load; without it, a cluster that is started for the measurement in a folder below the current one.
+    #[arg(long, value_name = "URL,…", value_delimiter = ',')]
+    endpoints: Vec<String>,
+    /// How many nodes that cluster has.
+    #[arg(long, default_value_t = 3, conflicts_with = "endpoints", value_parser = clap::value_parser!(u8).range(1..=15))]
+    nodes: u8,
     /// What to do.
     #[arg(long, value_enum, default_value_t = Op::Put)]
     op: Op,
@@ -51,12 +53,12 @@ impl Kv {
     }
 
     async fn round(&self, op: Op, concurrency: usize) -> Result<Measured, Failure> {
-        let server = match self.endpoints {
-            Some(_) => None,
-            None => Some(Server::start(&["serve", "--listen", "127.0.0.1:0"]).await?),
+        let server = match self.endpoints.is_empty() {
+            true => Some(Server::start_cluster(usize::from(self.nodes)).await?),
+            false => None,
         };
-        let url = self.endpoints.as_deref().or(server.as_ref().map(Server::url)).unwrap_or_default();
-        let client = SingleKvClient::new(RpcClient::new(url.to_owned(), 1));
+        let urls = server.as_ref().map_or_else(|| self.endpoints.clone(), Server::urls);
+        let client = ClusterKvClient::new(urls, 1);
         // Keys that no other round has, so that their versions are known.
         let round = fastrand::u64(..);
         let mut workers = Vec::new();
@@ -74,7 +76,7 @@ impl Kv {
 }
 
 struct Worker {
-    client: SingleKvClient,
+    client: ClusterKvClient,
     /// Each key with its version.
     keys: Vec<(String, u64)>,
     value: String,

@@ -1,25 +1,44 @@
 //! A server process under measurement, and the processor time that processes have used.
 
 use super::Failure;
-use crate::cli::child::Child;
+use crate::cli::child::{Child, Nodes};
 
 /// The unit of the times in `/proc/PID/stat`, in microseconds: a hundredth of a second (`USER_HZ`, proc(5)).
 const TICK_US: f64 = 10_000.0;
 
-/// A server that ends with this value.
-pub(super) struct Server(Child);
+/// Servers that end with this value.
+pub(super) enum Server {
+    One(Child),
+    /// With the folder of its data, which is gone when this is dropped.
+    Cluster(Nodes, #[expect(dead_code, reason = "held until the end")] tempfile::TempDir),
+}
 
 impl Server {
     pub(super) async fn start(arguments: &[&str]) -> Result<Self, Failure> {
-        Child::start(arguments).await.map(Self)
+        Child::start(arguments.iter().copied()).await.map(Self::One)
     }
 
-    pub(super) fn url(&self) -> &str {
-        self.0.url()
+    /// A cluster whose data is gone with it.
+    pub(super) async fn start_cluster(nodes: usize) -> Result<Self, Failure> {
+        // In the working folder: what is under /tmp may live in memory, where syncing costs nothing.
+        let folder = tempfile::tempdir_in(".").map_err(Failure::new)?;
+        Ok(Self::Cluster(Nodes::start_anywhere(nodes, folder.path()).await?, folder))
+    }
+
+    pub(super) fn urls(&self) -> Vec<String> {
+        match self {
+            Self::One(child) => vec![child.url().to_owned()],
+            Self::Cluster(nodes, _) => nodes.urls().collect(),
+        }
     }
 
     pub(super) fn cpu_us(&self) -> Result<f64, Failure> {
-        cpu_us(&self.0.pid().to_string())
+        match self {
+            Self::One(child) => cpu_us(&child.pid().to_string()),
+            Self::Cluster(nodes, _) => {
+                nodes.running().map(|(_, child)| cpu_us(&child.pid().to_string())).sum()
+            }
+        }
     }
 }
 

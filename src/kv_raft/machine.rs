@@ -1,0 +1,142 @@
+//! The key-value store as a replicated state machine.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use serde::{Deserialize, Serialize};
+use traitwire::KVError;
+
+use super::rsm::StateMachine;
+use crate::services::kv::{GetArgs, GetReply, PutArgs, PutReply};
+use crate::store::Store;
+
+/// What the log says to the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum KvCommand {
+    /// Write a key.
+    Put(PutArgs),
+}
+
+/// What the store replies.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum KvReply {
+    /// To [`KvCommand::Put`].
+    Put(PutReply),
+    /// To what is no command; the store is as it was.
+    Invalid(String),
+}
+
+/// What can be asked without changing anything.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum KvQuestion {
+    /// Read a key.
+    Get(GetArgs),
+}
+
+/// The store of one node.
+#[derive(Debug, Default)]
+pub struct KvMachine {
+    store: Store,
+}
+
+impl KvMachine {
+    /// Reads a key.
+    pub fn get(&self, key: &str) -> GetReply {
+        match self.store.get(key) {
+            Some((value, version)) => GetReply { value: value.to_owned(), version, err: None },
+            None => GetReply { value: String::new(), version: 0, err: Some(KVError::NoKey) },
+        }
+    }
+}
+
+impl StateMachine for KvMachine {
+    fn apply(&mut self, command: &str) -> String {
+        let reply = match serde_json::from_str(command) {
+            Ok(KvCommand::Put(args)) => {
+                let (version, result) = self.store.put(&args.key, args.value, args.version);
+                KvReply::Put(PutReply { version, err: result.err() })
+            }
+            Err(error) => KvReply::Invalid(error.to_string()),
+        };
+        serde_json::to_string(&reply).expect("it has string keys and a String takes all")
+    }
+
+    /// A line for each key: a JSON array of key, value and version.
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        let lines = self.store.freeze().map(|part| {
+            let mut lines = Vec::new();
+            for entry in part {
+                serde_json::to_writer(&mut lines, &entry).expect("strings and numbers, and a Vec takes all");
+                lines.push(b'\n');
+            }
+            lines
+        });
+        Box::new(Pieces { pieces: lines, piece: io::Cursor::default() })
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut store = Store::new();
+        for line in BufReader::new(snapshot).split(b'\n') {
+            let (key, value, version) = serde_json::from_slice(&line?)?;
+            store.insert(key, value, version);
+        }
+        self.store = store;
+        Ok(())
+    }
+}
+
+/// Reads one piece after the other, each made when it is its turn.
+struct Pieces<I> {
+    pieces: I,
+    piece: io::Cursor<Vec<u8>>,
+}
+
+impl<I: Iterator<Item = Vec<u8>>> Read for Pieces<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.piece.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            match self.pieces.next() {
+                Some(piece) => self.piece = io::Cursor::new(piece),
+                None => return Ok(0),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(machine: &mut KvMachine, key: &str, value: &str, version: u64) -> String {
+        let command = KvCommand::Put(PutArgs { key: key.into(), value: value.into(), version });
+        machine.apply(&serde_json::to_string(&command).unwrap())
+    }
+
+    #[test]
+    fn a_snapshot_is_the_state_as_it_was_whatever_happens_while_it_is_read() {
+        let mut machine = KvMachine::default();
+        for key in 0..100 {
+            put(&mut machine, &format!("k{key}"), "line\nbreak", 0);
+        }
+        let mut snapshot = machine.snapshot();
+        assert_eq!(put(&mut machine, "k7", "later", 1), r#"{"put":{"version":2,"err":null}}"#);
+        let mut copy = KvMachine::default();
+        put(&mut copy, "gone", "", 0);
+        copy.restore(&mut snapshot).unwrap();
+        assert_eq!((copy.get("k7").value.as_str(), copy.get("k7").version), ("line\nbreak", 1));
+        assert_eq!((copy.store.len(), copy.get("gone").err), (100, Some(KVError::NoKey)));
+        assert_eq!(machine.get("k7").value, "later");
+    }
+
+    #[test]
+    fn what_is_no_command_changes_nothing_and_says_so() {
+        let mut machine = KvMachine::default();
+        assert!(machine.apply("7").starts_with(r#"{"invalid":"#));
+        assert!(machine.store.is_empty());
+    }
+}

@@ -1,0 +1,233 @@
+//! A replicated state machine: commands go in at the leader, and every node's state goes through the same ones in the
+//! same order.
+//!
+//! Whoever has a state of his own gives a [`StateMachine`], three methods, and gets an [`Rsm`]: `submit` a command and have
+//! its reply once it cannot be lost any more; `read` the state and see everything that was done before.
+//!
+//! - Each entry carries an id of its own, so nobody is told the reply of another one's command, even if the same text
+//!   was submitted twice or an index was handed out twice.
+//! - A wait ends with the reply, when the node stops leading, at a bound, when the node stops, or when the caller leaves.
+//!   [`ReplyErr`] says whether the command may take effect all the same.
+//! - Reads do not pass through the log: the leader asks the others whether it still leads, and waits until it has applied
+//!   what was committed by then.
+//! - With a [`Ticket`] a command takes effect once, however often it is sent: the `sessions` are a part of the state.
+//! - A snapshot takes the place of the log when that has grown; commands go on meanwhile.
+//! - From time to time the leader writes into the log what its replies add up to. A node that has come to something else
+//!   stops, since it would answer wrongly.
+
+mod apply;
+mod entry;
+mod open;
+mod sessions;
+mod waiters;
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use traitwire::CallContext;
+
+use self::apply::{Applier, Replica};
+use self::entry::Action;
+use self::waiters::Waiters;
+use super::raft::core::Refusal;
+use super::raft::{Applies, Raft, RaftError};
+use crate::services::raft::{Command, Index};
+use crate::services::rsm::{ReplyErr, Ticket};
+
+pub use apply::RsmError;
+pub use open::{NodeConfig, OpenError};
+
+/// How long a command or a read may wait for its answer where the caller has no earlier deadline.
+pub const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What is replicated: a state that changes by commands alone.
+///
+/// Commands and replies are JSON. The same commands in the same order must give the same replies on every node: no clock,
+/// no randomness, no order of a hash map may show.
+pub trait StateMachine: Send + 'static {
+    /// Runs a command and gives its reply.
+    fn apply(&mut self, command: &str) -> String;
+
+    /// The whole state as it is now, to be read while commands go on.
+    fn snapshot(&self) -> Box<dyn Read + Send>;
+
+    /// Replaces the state by one that [`StateMachine::snapshot`] gave, perhaps on another node.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read, or is none of this kind of state.
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
+}
+
+/// The settings of an [`Rsm`].
+#[derive(Clone, Copy, Debug)]
+pub struct RsmOptions {
+    /// After how many bytes of entries a snapshot takes their place; 0 for never.
+    pub snapshot_log_bytes: usize,
+}
+
+impl Default for RsmOptions {
+    fn default() -> Self {
+        Self { snapshot_log_bytes: 64 << 20 }
+    }
+}
+
+/// A state machine that is replicated by a [`Raft`].
+pub struct Rsm<M> {
+    raft: Arc<Raft>,
+    replica: Arc<Mutex<Replica<M>>>,
+    waiters: Waiters,
+    applied: watch::Receiver<Index>,
+    ended: watch::Receiver<Option<Result<(), Arc<RsmError>>>>,
+}
+
+impl<M: StateMachine> Rsm<M> {
+    /// Runs `machine`, which is in its first state, on what `applies` brings.
+    pub fn start(raft: Arc<Raft>, applies: Applies, machine: M, options: RsmOptions) -> Arc<Self> {
+        let replica = Arc::new(Mutex::new(Replica::new(machine)));
+        let waiters = Waiters::default();
+        let (applied_in, applied) = watch::channel(0);
+        let (ended_in, ended) = watch::channel(None);
+        let applier = Applier::new(raft.clone(), replica.clone(), waiters.clone(), applied_in, options);
+        tokio::spawn(async move {
+            let result = applier.run(applies).await.map_err(Arc::new);
+            if let Err(error) = &result {
+                tracing::error!("the state machine has ended: {error}");
+            }
+            ended_in.send_replace(Some(result));
+        });
+        Arc::new(Self { raft, replica, waiters, applied, ended })
+    }
+
+    /// Runs a command and waits for its reply. With a ticket it takes effect once, however often it is submitted.
+    ///
+    /// # Errors
+    /// See [`ReplyErr`]: it says whether the command may take effect all the same.
+    pub async fn submit(
+        &self,
+        command: &RawValue,
+        ticket: Option<Ticket>,
+    ) -> Result<Box<RawValue>, ReplyErr> {
+        self.act(Action::Run { ticket, command }).await
+    }
+
+    /// Begins a session for tickets.
+    ///
+    /// # Errors
+    /// As [`Rsm::submit`].
+    pub async fn open_session(&self) -> Result<u64, ReplyErr> {
+        let reply = self.act(Action::OpenSession).await?;
+        Ok(reply.get().parse().expect("the reply to this action is a number"))
+    }
+
+    /// Looks at the state, which has everything that was done before this call.
+    ///
+    /// # Errors
+    /// When this node does not lead, or is not sure of it in time.
+    pub async fn read<T>(&self, look: impl FnOnce(&M) -> T) -> Result<T, ReplyErr> {
+        let confirmed = async {
+            let index = self.raft.read_index().await.map_err(refused)?;
+            let mut applied = self.applied.clone();
+            let ended = |_| ReplyErr::NoAnswer { message: "the node is stopping".into(), submitted: false };
+            applied.wait_for(|applied| *applied >= index).await.map(|_| ()).map_err(ended)
+        };
+        let late =
+            |_| ReplyErr::NoAnswer { message: "no majority has answered in time".into(), submitted: false };
+        tokio::time::timeout_at(deadline(), confirmed).await.map_err(late)??;
+        Ok(look(&locked(&self.replica).machine))
+    }
+
+    /// Looks at the state of this node, which may be behind.
+    pub fn peek<T>(&self, look: impl FnOnce(&M) -> T) -> T {
+        look(&locked(&self.replica).machine)
+    }
+
+    /// The node underneath.
+    pub fn raft(&self) -> &Arc<Raft> {
+        &self.raft
+    }
+
+    /// Up to where this node has applied the log.
+    pub fn applied_index(&self) -> Index {
+        *self.applied.borrow()
+    }
+
+    /// Ends everybody's wait, and the node.
+    pub async fn stop(&self) {
+        self.waiters.close(&stopping());
+        self.raft.stop().await;
+    }
+
+    /// Waits until the node has ended.
+    ///
+    /// # Errors
+    /// When its disk has failed or its state has gone wrong.
+    pub async fn ended(&self) -> Result<(), Arc<RsmError>> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Ok(())),
+            // The task was dropped before it could say: by a panic, or with its runtime, where nobody asks.
+            Err(_) => Err(Arc::new(RsmError::Panicked)),
+        }
+    }
+
+    async fn act(&self, action: Action<'_>) -> Result<Box<RawValue>, ReplyErr> {
+        let id = fastrand::u64(..);
+        let command = entry::encode(id, &action);
+        let too_many = || ReplyErr::Exhausted("too many commands wait, or the node is stopping".into());
+        let mut place = self.waiters.enter(id).ok_or_else(too_many)?;
+        let replied = async {
+            let (_, term) = self.raft.propose(vec![command]).await.map_err(refused)?;
+            place.entry_has_term(term);
+            if self.raft.get_state() != (term, true) {
+                // It has stopped leading since; whoever ends the waits may have come by before the term was known.
+                self.waiters.end_up_to(term, &deposed(self.raft.status().leader));
+            }
+            place.outcome().await.unwrap_or_else(|| Err(stopping()))
+        };
+        let late = |_| ReplyErr::NoAnswer { message: "not committed in time".into(), submitted: true };
+        tokio::time::timeout_at(deadline(), replied).await.map_err(late)?
+    }
+}
+
+/// When whoever waits here is told that there was no answer: a moment before the caller stops waiting.
+fn deadline() -> Instant {
+    let latest = Instant::now() + WAIT_MAX;
+    match CallContext::current().and_then(|context| context.deadline) {
+        Some(deadline) => latest.min(deadline.into()),
+        None => latest,
+    }
+}
+
+fn locked<M>(replica: &Mutex<Replica<M>>) -> MutexGuard<'_, Replica<M>> {
+    // Only a panic of the user's state machine can poison it; then the applier has ended, and with it the node.
+    replica.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refused(error: RaftError) -> ReplyErr {
+    let not_here = |leader| ReplyErr::WrongLeader { leader, submitted: false };
+    match error {
+        RaftError::Refused(Refusal::NotLeader(leader)) => not_here(leader),
+        RaftError::Refused(Refusal::Transferring) => not_here(None),
+        RaftError::Refused(Refusal::TooMuch) => ReplyErr::Exhausted("too much waits to be committed".into()),
+        RaftError::Refused(Refusal::DiskFull) => ReplyErr::Exhausted("the disk is full".into()),
+        RaftError::TooLarge { .. } => ReplyErr::Invalid(error.to_string()),
+        RaftError::Stopped => stopping(),
+    }
+}
+
+fn deposed(leader: Option<crate::services::raft::NodeId>) -> ReplyErr {
+    ReplyErr::WrongLeader { leader, submitted: true }
+}
+
+fn stopping() -> ReplyErr {
+    ReplyErr::NoAnswer { message: "the node is stopping".into(), submitted: true }
+}
+
+/// The command that an entry carries, for whoever has only the entry.
+fn text(command: &Command) -> &str {
+    command.json()
+}

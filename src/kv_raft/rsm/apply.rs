@@ -1,0 +1,303 @@
+//! The task that applies: entries in order, snapshots when the log has grown, and the news for those who wait.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::entry::{self, Action, Entry};
+use super::sessions::{Sessions, Verdict};
+use super::waiters::{Outcome, Waiters};
+use super::{RsmOptions, StateMachine, deposed, locked, stopping, text};
+use crate::kv_raft::raft::core::{Committed, Role};
+use crate::kv_raft::raft::{Applies, Ended, Raft};
+use crate::services::raft::{self, Index, Payload, SnapshotMeta, Term};
+use crate::services::rsm::ReplyErr;
+
+/// After how many entries the nodes compare what they have come to.
+const COMPARE_EVERY: u64 = 4_096;
+
+/// How many digests a node keeps to compare.
+const DIGESTS_KEPT: usize = 16;
+
+/// Why a node cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RsmError {
+    /// An entry of the log is none of this program's.
+    #[error("the entry at index {index} cannot be understood: {error}")]
+    Entry {
+        /// Where.
+        index: Index,
+        /// Why.
+        error: serde_json::Error,
+    },
+    /// The state machine of this node has given other replies than the leader's.
+    #[error("up to index {index} this node's replies differ from the leader's: its state cannot be trusted")]
+    Diverged {
+        /// Where.
+        index: Index,
+    },
+    /// A snapshot cannot be read.
+    #[error("the snapshot cannot be restored: {0}")]
+    Snapshot(io::Error),
+    /// The state machine has panicked, or the code around it.
+    #[error("the state machine has panicked")]
+    Panicked,
+    /// The node underneath has ended.
+    #[error(transparent)]
+    Raft(Ended),
+}
+
+/// The state of one node.
+pub(super) struct Replica<M> {
+    pub(super) machine: M,
+    sessions: Sessions,
+    applied: Index,
+    /// What the replies so far add up to (CRC-32 of all of them).
+    digest: u32,
+    digests: VecDeque<(Index, u32)>,
+}
+
+/// What a snapshot holds beyond the state machine's own part, which follows it.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    digest: u32,
+    sessions: Sessions,
+}
+
+impl<M: StateMachine> Replica<M> {
+    pub(super) fn new(machine: M) -> Self {
+        Self { machine, sessions: Sessions::default(), applied: 0, digest: 0, digests: VecDeque::new() }
+    }
+
+    /// Applies an entry; gives its id, and what whoever submitted it is told.
+    fn apply(&mut self, index: Index, entry: &raft::Entry) -> Result<Option<(u64, Told)>, RsmError> {
+        self.applied = index;
+        let Payload::Command(command) = &entry.payload else { return Ok(None) };
+        let understood: Result<Entry<'_>, _> = serde_json::from_str(text(command));
+        let Entry { id, action } = understood.map_err(|error| RsmError::Entry { index, error })?;
+        let told = match action {
+            Action::Run { ticket: None, command } => Told::Reply(self.run(command)),
+            Action::Run { ticket: Some(ticket), command } => match self.sessions.check(&ticket, index) {
+                Verdict::Run => {
+                    let reply = self.run(command);
+                    self.sessions.keep(&ticket, &reply);
+                    Told::Reply(reply)
+                }
+                Verdict::Done(reply) => Told::Reply(reply),
+                Verdict::NoSession => Told::Error(ReplyErr::NoSession),
+                Verdict::TooManyUnanswered => Told::Error(ReplyErr::TooManyUnanswered),
+            },
+            Action::OpenSession => {
+                self.sessions.open(index);
+                Told::Reply(index.to_string())
+            }
+            Action::Compare { index, digest } => {
+                let own = self.digests.iter().find(|(at, _)| *at == index);
+                if own.is_some_and(|(_, own)| *own != digest) {
+                    return Err(RsmError::Diverged { index });
+                }
+                Told::Reply("null".to_owned())
+            }
+        };
+        if index.is_multiple_of(COMPARE_EVERY) {
+            self.digests.push_back((index, self.digest));
+            if self.digests.len() > DIGESTS_KEPT {
+                self.digests.pop_front();
+            }
+        }
+        Ok(Some((id, told)))
+    }
+
+    fn run(&mut self, command: &RawValue) -> String {
+        let reply = self.machine.apply(command.get());
+        let mut digest = crc32fast::Hasher::new_with_initial(self.digest);
+        digest.update(reply.as_bytes());
+        self.digest = digest.finalize();
+        reply
+    }
+
+    /// The state as of now, to be read later.
+    fn snapshot(&self) -> impl Read + Send + 'static {
+        let head = Head { digest: self.digest, sessions: self.sessions.clone() };
+        let head = serde_json::to_vec(&head).expect("it has string keys and a Vec takes all");
+        let length = (head.len() as u64).to_le_bytes();
+        io::Cursor::new(length).chain(io::Cursor::new(head)).chain(self.machine.snapshot())
+    }
+
+    fn restore(&mut self, index: Index, mut snapshot: impl Read) -> io::Result<()> {
+        let mut length = [0; 8];
+        snapshot.read_exact(&mut length)?;
+        let mut head = Vec::new();
+        snapshot.by_ref().take(u64::from_le_bytes(length)).read_to_end(&mut head)?;
+        let head: Head = serde_json::from_slice(&head)?;
+        self.machine.restore(&mut snapshot)?;
+        (self.digest, self.sessions, self.applied) = (head.digest, head.sessions, index);
+        self.digests.clear();
+        Ok(())
+    }
+}
+
+/// What whoever has submitted a command is told.
+enum Told {
+    /// The reply, which is JSON.
+    Reply(String),
+    Error(ReplyErr),
+}
+
+impl Told {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Reply(reply) => RawValue::from_string(reply)
+                .map_err(|error| ReplyErr::Invalid(format!("the state machine's reply is no JSON: {error}"))),
+            Self::Error(error) => Err(error),
+        }
+    }
+}
+
+/// The task.
+pub(super) struct Applier<M> {
+    raft: Arc<Raft>,
+    replica: Arc<Mutex<Replica<M>>>,
+    waiters: Waiters,
+    applied: watch::Sender<Index>,
+    options: RsmOptions,
+    /// The bytes of the entries since the newest snapshot.
+    log_bytes: usize,
+    /// The snapshot that is being saved.
+    saving: Option<JoinHandle<()>>,
+    /// The term that this node leads in, as far as those who wait know.
+    leads_in: Option<Term>,
+}
+
+impl<M: StateMachine> Applier<M> {
+    pub(super) fn new(
+        raft: Arc<Raft>,
+        replica: Arc<Mutex<Replica<M>>>,
+        waiters: Waiters,
+        applied: watch::Sender<Index>,
+        options: RsmOptions,
+    ) -> Self {
+        Self { raft, replica, waiters, applied, options, log_bytes: 0, saving: None, leads_in: None }
+    }
+
+    /// Applies until the node ends.
+    pub(super) async fn run(mut self, applies: Applies) -> Result<(), RsmError> {
+        let result = self.apply_all(applies).await;
+        self.waiters.close(&stopping());
+        if let Some(saving) = &self.saving {
+            saving.abort();
+        }
+        if result.is_err() {
+            self.raft.stop().await;
+        }
+        result?;
+        self.raft.ended().await.map_err(RsmError::Raft)
+    }
+
+    async fn apply_all(&mut self, mut applies: Applies) -> Result<(), RsmError> {
+        let mut status = self.raft.watch();
+        loop {
+            // What is committed first: those who wait for it should hear that rather than that the leader has changed.
+            tokio::select! {
+                biased;
+                committed = applies.next() => match committed {
+                    None => return Ok(()),
+                    Some(Committed::Nothing) => {}
+                    Some(Committed::Entries { first, entries }) => self.apply(first, &entries)?,
+                    Some(Committed::Snapshot(meta)) => self.restore(meta).await?,
+                },
+                Ok(()) = status.changed() => {
+                    let now = *status.borrow_and_update();
+                    let leads_in = (now.role == Role::Leader).then_some(now.term);
+                    if let Some(term) = std::mem::replace(&mut self.leads_in, leads_in)
+                        && leads_in != Some(term)
+                    {
+                        self.waiters.end_up_to(term, &deposed(now.leader));
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, first: Index, entries: &[raft::Entry]) -> Result<(), RsmError> {
+        let mut told = Vec::with_capacity(entries.len());
+        let mut compare = None;
+        let applied = {
+            let mut replica = locked(&self.replica);
+            for (index, entry) in (first..).zip(entries) {
+                told.extend(replica.apply(index, entry)?);
+                if index.is_multiple_of(COMPARE_EVERY) {
+                    compare = replica.digests.back().copied();
+                }
+            }
+            replica.applied
+        };
+        for (id, told) in told {
+            self.waiters.tell(id, || told.outcome());
+        }
+        self.applied.send_replace(applied);
+        if let Some((index, digest)) = compare
+            && self.leads_in.is_some()
+        {
+            self.propose_comparison(index, digest);
+        }
+        self.log_bytes += entries.iter().map(entry_bytes).sum::<usize>();
+        self.snapshot_if_due(applied);
+        Ok(())
+    }
+
+    /// Lets the other nodes compare. Nobody waits for it, and if it is lost there will be another.
+    fn propose_comparison(&self, index: Index, digest: u32) {
+        let command = entry::encode(fastrand::u64(..), &Action::Compare { index, digest });
+        let raft = self.raft.clone();
+        tokio::spawn(async move { raft.submit(command).await });
+    }
+
+    fn snapshot_if_due(&mut self, applied: Index) {
+        let limit = self.options.snapshot_log_bytes;
+        let is_saving = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
+        if limit == 0 || self.log_bytes < limit || is_saving {
+            return;
+        }
+        self.log_bytes = 0;
+        // The state is frozen here, and read while commands go on.
+        let state = locked(&self.replica).snapshot();
+        let raft = self.raft.clone();
+        self.saving = Some(tokio::spawn(async move {
+            if let Err(error) = raft.save_snapshot(applied, state).await {
+                tracing::warn!("a snapshot could not be saved, so the log goes on growing: {error}");
+            }
+        }));
+    }
+
+    async fn restore(&mut self, meta: SnapshotMeta) -> Result<(), RsmError> {
+        let index = meta.last_index;
+        let snapshot = self.raft.read_snapshot(meta);
+        let replica = self.replica.clone();
+        let restored = tokio::task::spawn_blocking(move || {
+            locked(&replica).restore(index, io::BufReader::new(snapshot))
+        });
+        match restored.await.map_err(io::Error::other).flatten() {
+            Ok(()) => {
+                self.log_bytes = 0;
+                self.applied.send_replace(index);
+                Ok(())
+            }
+            // There is a newer one, which comes next.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(RsmError::Snapshot(error)),
+        }
+    }
+}
+
+fn entry_bytes(entry: &raft::Entry) -> usize {
+    match &entry.payload {
+        Payload::Command(command) => text(command).len(),
+        Payload::Blank | Payload::Membership(_) => 0,
+    }
+}

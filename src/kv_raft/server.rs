@@ -1,0 +1,235 @@
+//! One node of the replicated store: its own part of the cluster, and the services that it offers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::Instant;
+use traitwire::{Executed, Retry, RpcClient, RpcError, RpcResult, Services};
+
+use super::machine::{KvCommand, KvMachine, KvQuestion, KvReply};
+use super::raft::core::Role;
+use super::rsm::{NodeConfig, OpenError, Rsm, RsmError, WAIT_MAX};
+use crate::kv_single::server::check_key;
+use crate::services::kv::{GetArgs, GetReply, Kv, KvServer, PutArgs, PutReply};
+use crate::services::raft::NodeId;
+use crate::services::rsm::{
+    NodeRole, QueryArgs, QueryReply, ReplyErr, Rsm as RsmService, RsmServer, RsmStub, SessionReply,
+    StatusReply, SubmitArgs, SubmitReply,
+};
+
+/// How long to wait before asking again where the leader is.
+const LEADER_PAUSE: Duration = Duration::from_millis(20);
+
+/// One node of the replicated store.
+pub struct Node {
+    id: NodeId,
+    rsm: Arc<Rsm<KvMachine>>,
+    others: Arc<BTreeMap<NodeId, RsmStub>>,
+}
+
+impl Node {
+    /// Opens the node's data and starts it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn start(config: &NodeConfig) -> Result<Self, OpenError> {
+        let rsm = Rsm::open(config, KvMachine::default())?;
+        let others = config.peers.iter().filter(|(peer, _)| **peer != config.id);
+        let others = others.map(|(peer, url)| (*peer, stub(url, config.id))).collect();
+        Ok(Self { id: config.id, rsm, others: Arc::new(others) })
+    }
+
+    /// What the node offers: to its peers, to clients of the cluster, and to whoever knows only the key-value service.
+    pub fn services(&self) -> Services {
+        let front = Front { id: self.id, rsm: self.rsm.clone(), others: self.others.clone() };
+        let front = Arc::new(front);
+        Services::new()
+            .mount(self.rsm.raft().server())
+            .mount(RsmServer::from_arc(front.clone()))
+            .mount(KvServer::from_arc(front))
+    }
+
+    /// What the node is and how far it has come.
+    pub fn status(&self) -> StatusReply {
+        status(self.id, &self.rsm)
+    }
+
+    /// Hands the leadership over if this node has it, and ends.
+    pub async fn stop(&self) {
+        if !self.others.is_empty() {
+            self.rsm.raft().transfer(None).await;
+        }
+        self.rsm.stop().await;
+    }
+
+    /// Waits until the node has ended by itself: its disk has failed or its state has gone wrong.
+    pub async fn failed(&self) -> Arc<RsmError> {
+        match self.rsm.ended().await {
+            Err(error) => error,
+            // It was stopped.
+            Ok(()) => std::future::pending().await,
+        }
+    }
+}
+
+fn stub(url: &str, from: NodeId) -> RsmStub {
+    let retry = Retry { retries: 0, ..Retry::default() };
+    let client_id = usize::try_from(from).unwrap_or(usize::MAX);
+    RsmStub::new(RpcClient::builder(url.to_owned()).client_id(client_id).retry(retry).build())
+}
+
+fn status(id: NodeId, rsm: &Rsm<KvMachine>) -> StatusReply {
+    let status = rsm.raft().status();
+    let role = match status.role {
+        Role::Leader => NodeRole::Leader,
+        Role::Follower => NodeRole::Follower,
+        Role::PreCandidate | Role::Candidate => NodeRole::Candidate,
+    };
+    StatusReply {
+        id,
+        role,
+        term: status.term,
+        leader: status.leader,
+        commit_index: status.commit_index,
+        applied_index: rsm.applied_index(),
+        last_log_index: status.last_index,
+        snapshot_index: status.snapshot_index,
+    }
+}
+
+/// The services in front of the state machine.
+struct Front {
+    id: NodeId,
+    rsm: Arc<Rsm<KvMachine>>,
+    others: Arc<BTreeMap<NodeId, RsmStub>>,
+}
+
+/// Where a call is answered.
+enum At {
+    Here(Arc<Rsm<KvMachine>>),
+    There(RsmStub),
+}
+
+impl Front {
+    /// Where the leader is, as far as this node knows.
+    fn leader(&self) -> Option<At> {
+        match self.rsm.raft().status().leader {
+            Some(leader) if leader == self.id => Some(At::Here(self.rsm.clone())),
+            Some(leader) => self.others.get(&leader).cloned().map(At::There),
+            None => None,
+        }
+    }
+
+    /// Calls wherever the leader is, again and again while it certainly has not acted on it.
+    async fn at_leader<T, F: Future<Output = Result<T, ReplyErr>>>(
+        &self,
+        call: impl Fn(At) -> F,
+    ) -> Result<T, ReplyErr> {
+        let end = Instant::now() + WAIT_MAX;
+        let mut last = ReplyErr::WrongLeader { leader: None, submitted: false };
+        loop {
+            if let Some(at) = self.leader() {
+                let late = |_| ReplyErr::NoAnswer { message: "no answer in time".into(), submitted: true };
+                last = match tokio::time::timeout_at(end, call(at)).await.map_err(late).flatten() {
+                    Err(error) if is_worth_another(&error) => error,
+                    outcome => return outcome,
+                };
+            }
+            if Instant::now() + LEADER_PAUSE >= end {
+                return Err(last);
+            }
+            tokio::time::sleep(LEADER_PAUSE).await;
+        }
+    }
+}
+
+async fn submit_put(at: At, command: Box<RawValue>) -> Result<PutReply, ReplyErr> {
+    let reply = match at {
+        At::Here(rsm) => rsm.submit(&command, None).await?,
+        At::There(stub) => stub.submit(SubmitArgs { ticket: None, command }).await?.reply,
+    };
+    put_reply(&reply)
+}
+
+async fn ask_get(at: At, args: GetArgs) -> Result<GetReply, ReplyErr> {
+    match at {
+        At::Here(rsm) => rsm.read(|machine| machine.get(&args.key)).await,
+        At::There(stub) => {
+            let question = to_raw_value(&KvQuestion::Get(args)).map_err(no_json)?;
+            let answer = stub.query(QueryArgs { question }).await?.answer;
+            serde_json::from_str(answer.get()).map_err(no_json)
+        }
+    }
+}
+
+/// What a put's reply says.
+pub(super) fn put_reply(reply: &RawValue) -> Result<PutReply, ReplyErr> {
+    match serde_json::from_str(reply.get()).map_err(no_json)? {
+        KvReply::Put(reply) => Ok(reply),
+        KvReply::Invalid(message) => Err(ReplyErr::Invalid(message)),
+    }
+}
+
+pub(super) fn no_json(error: serde_json::Error) -> ReplyErr {
+    ReplyErr::NoAnswer { message: format!("the answer cannot be understood: {error}"), submitted: true }
+}
+
+/// Whether the same call may go better elsewhere or later, and cannot take effect twice.
+fn is_worth_another(error: &ReplyErr) -> bool {
+    match error {
+        ReplyErr::WrongLeader { submitted, .. } | ReplyErr::NoAnswer { submitted, .. } => !submitted,
+        ReplyErr::NoSession | ReplyErr::TooManyUnanswered | ReplyErr::Exhausted(_) | ReplyErr::Invalid(_) => {
+            false
+        }
+    }
+}
+
+#[traitwire::async_trait]
+impl Kv for Front {
+    async fn get(&self, args: GetArgs) -> RpcResult<GetReply> {
+        check_key(&args.key)?;
+        Ok(self.at_leader(|at| ask_get(at, args.clone())).await?)
+    }
+
+    async fn put(&self, args: PutArgs) -> RpcResult<PutReply> {
+        check_key(&args.key)?;
+        let command =
+            to_raw_value(&KvCommand::Put(args)).map_err(|error| RpcError::internal(error.to_string()))?;
+        Ok(self.at_leader(|at| submit_put(at, command.clone())).await?)
+    }
+}
+
+#[traitwire::async_trait]
+impl RsmService for Front {
+    async fn open_session(&self) -> Result<SessionReply, ReplyErr> {
+        Ok(SessionReply { session: self.rsm.open_session().await? })
+    }
+
+    async fn submit(&self, args: SubmitArgs) -> Result<SubmitReply, ReplyErr> {
+        match serde_json::from_str(args.command.get()) {
+            Ok(KvCommand::Put(put)) => check_key(&put.key)?,
+            Err(error) => return Err(ReplyErr::Invalid(format!("this is no command: {error}"))),
+        }
+        Ok(SubmitReply { reply: self.rsm.submit(&args.command, args.ticket).await? })
+    }
+
+    async fn query(&self, args: QueryArgs) -> Result<QueryReply, ReplyErr> {
+        let question: KvQuestion = serde_json::from_str(args.question.get())
+            .map_err(|error| ReplyErr::Invalid(format!("this is no question: {error}")))?;
+        let KvQuestion::Get(args) = question;
+        check_key(&args.key)?;
+        let reply = self.rsm.read(|machine| machine.get(&args.key)).await?;
+        Ok(QueryReply { answer: to_raw_value(&reply).map_err(no_json)? })
+    }
+
+    async fn status(&self) -> RpcResult<StatusReply> {
+        Ok(status(self.id, &self.rsm))
+    }
+}
+
+/// Whether a failed call may have been executed, for those who count.
+pub(super) fn executed(error: &ReplyErr) -> Executed {
+    if error.may_be_submitted() { Executed::Unknown } else { Executed::No }
+}

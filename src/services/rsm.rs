@@ -1,0 +1,186 @@
+//! What clients and nodes of a replicated state machine say to each other.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use traitwire::{Executed, RpcError, RpcResult};
+
+use super::raft::{Index, NodeId, Term};
+
+/// A state machine that a cluster of nodes runs in step: what its leader takes, all of them do.
+#[traitwire::service(prefix = "rsm", compat = "backward")]
+pub trait Rsm: Send + Sync {
+    /// Begins a session: within it a command takes effect once, however often it is sent.
+    #[rpc(timeout = "2s")]
+    async fn open_session(&self) -> Result<SessionReply, ReplyErr>;
+
+    /// Runs a command on the state of all nodes.
+    #[rpc(timeout = "2s")]
+    async fn submit(&self, args: SubmitArgs) -> Result<SubmitReply, ReplyErr>;
+
+    /// Asks about the state: the answer knows all that was done before the question.
+    #[rpc(read_only, timeout = "2s")]
+    async fn query(&self, args: QueryArgs) -> Result<QueryReply, ReplyErr>;
+
+    /// What this node is and how far it has come.
+    #[rpc(read_only, timeout = "2s")]
+    async fn status(&self) -> RpcResult<StatusReply>;
+}
+
+/// A session that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionReply {
+    /// Names the session in tickets.
+    pub session: u64,
+}
+
+/// A command and, where it may be sent again, its ticket.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SubmitArgs {
+    /// Which command of which session this is; without it, it takes effect each time it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Ticket>,
+    /// The command, as the state machine understands it.
+    pub command: Box<RawValue>,
+}
+
+/// Names one command of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ticket {
+    /// The session.
+    pub session: u64,
+    /// The command's number, from 1; the client gives each number once.
+    pub number: u64,
+    /// The client has the replies to all commands below this number, and wants none of them again.
+    pub answered_below: u64,
+}
+
+/// What the state machine replied.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SubmitReply {
+    /// The reply, as the state machine gave it.
+    pub reply: Box<RawValue>,
+}
+
+/// A question.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct QueryArgs {
+    /// The question, as the state machine understands it.
+    pub question: Box<RawValue>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct QueryReply {
+    /// The answer, as the state machine gave it.
+    pub answer: Box<RawValue>,
+}
+
+/// What a node is and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusReply {
+    /// The node.
+    pub id: NodeId,
+    /// What it is in its term.
+    pub role: NodeRole,
+    /// Its term.
+    pub term: Term,
+    /// The leader of the term; null when it is not known.
+    pub leader: Option<NodeId>,
+    /// Up to where the log is known to be committed.
+    pub commit_index: Index,
+    /// Up to where the state machine has applied it.
+    pub applied_index: Index,
+    /// The index of the last entry of the log.
+    pub last_log_index: Index,
+    /// The last index that the newest snapshot contains; 0 when there is none.
+    pub snapshot_index: Index,
+}
+
+/// What a node is in its term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeRole {
+    /// It takes commands.
+    Leader,
+    /// It follows a leader, or waits for one.
+    Follower,
+    /// It wants to lead.
+    Candidate,
+    /// It gets the log and does not vote.
+    Learner,
+}
+
+/// Why there is no reply, and whether the command may be in the log all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyErr {
+    /// The node does not lead (any more).
+    #[error("this node does not lead")]
+    WrongLeader {
+        /// The node that does, if it is known.
+        leader: Option<NodeId>,
+        /// Whether the command may be in the log, and take effect.
+        submitted: bool,
+    },
+    /// There is no such session (any more). This copy of the command has not taken effect; an earlier one may have.
+    #[error("there is no such session any more")]
+    NoSession,
+    /// The session has too many commands whose replies the client may still want. This one has not taken effect.
+    #[error("too many commands of the session are not answered")]
+    TooManyUnanswered,
+    /// The node has too much to do, or no space on its disk. The command has not taken effect.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The command is not one. It has not taken effect.
+    #[error("{0}")]
+    Invalid(String),
+    /// There was no answer in time, or the node is stopping.
+    #[error("{message}")]
+    NoAnswer {
+        /// What happened.
+        message: String,
+        /// Whether the command may be in the log, and take effect.
+        submitted: bool,
+    },
+}
+
+impl ReplyErr {
+    /// Whether the command may be in the log, and take effect.
+    pub fn may_be_submitted(&self) -> bool {
+        match self {
+            Self::WrongLeader { submitted, .. } | Self::NoAnswer { submitted, .. } => *submitted,
+            Self::NoSession | Self::TooManyUnanswered | Self::Exhausted(_) | Self::Invalid(_) => false,
+        }
+    }
+}
+
+impl From<RpcError> for ReplyErr {
+    fn from(error: RpcError) -> Self {
+        match error.code() {
+            traitwire::Code::InvalidArgument => Self::Invalid(error.message().to_owned()),
+            traitwire::Code::ResourceExhausted if error.executed() == Executed::No => {
+                Self::Exhausted(error.message().to_owned())
+            }
+            _ => {
+                let submitted = error.executed() == Executed::Unknown;
+                Self::NoAnswer { message: error.to_string(), submitted }
+            }
+        }
+    }
+}
+
+impl From<ReplyErr> for RpcError {
+    fn from(error: ReplyErr) -> Self {
+        let message = error.to_string();
+        let made = match &error {
+            ReplyErr::Exhausted(_) | ReplyErr::TooManyUnanswered => Self::resource_exhausted(message),
+            ReplyErr::Invalid(_) => Self::invalid_argument(message),
+            ReplyErr::WrongLeader { .. } | ReplyErr::NoSession | ReplyErr::NoAnswer { .. } => {
+                Self::unavailable(message)
+            }
+        };
+        // What is not said to be unexecuted may have been.
+        if error.may_be_submitted() { made } else { made.not_executed() }
+    }
+}
