@@ -193,7 +193,7 @@ impl<M: StateMachine> Rsm<M> {
     }
 }
 
-/// When whoever waits here is told that there was no answer: a moment before the caller stops waiting.
+/// When whoever waits here is told that there was no answer: at the latest when the caller stops waiting.
 fn deadline() -> Instant {
     let latest = Instant::now() + WAIT_MAX;
     match CallContext::current().and_then(|context| context.deadline) {

@@ -178,7 +178,9 @@ impl Writer {
     }
 
     fn rest(&mut self) -> Result<(), StorageError> {
-        if std::mem::take(&mut self.unproven) {
+        // A full disk is written to as well: a node that waits for space must notice when its disk fails.
+        let is_full = self.reports.borrow().space == DiskSpace::Full;
+        if std::mem::take(&mut self.unproven) || is_full {
             self.storage.idle()?;
         }
         let space = self.storage.space();
