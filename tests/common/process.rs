@@ -85,6 +85,11 @@ impl ServerProcess {
         kib * 1024
     }
 
+    /// How many files, sockets and the like it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process runs").count()
+    }
+
     /// The CPU time it has used, of all its threads.
     pub(crate) fn cpu_time(&self) -> Duration {
         cpu_time(&self.proc_file("stat"))

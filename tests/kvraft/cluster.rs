@@ -1,0 +1,223 @@
+//! Nodes of the store as processes, with a network between each two and one in front of each.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinSet;
+use traitwire::{KVError, KvClient, RpcClient};
+use traitwire_kv::kv_raft::client::ClusterKvClient;
+use traitwire_kv::services::rsm::{Rsm, RsmStub, StatusReply};
+
+use crate::common::history::{RecordedClient, Recorder};
+use crate::common::network::NetworkConfig;
+use crate::common::process::ServerProcess;
+use crate::common::proxy::Proxy;
+
+/// How long it may take until there is a leader, once a majority can talk.
+pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Where proxies lead before their nodes listen: nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+/// How often a status is asked for while a test waits for it to change.
+const STATUS_EVERY: Duration = Duration::from_millis(20);
+
+/// The nodes that run at the same time, of all tests: with more of them for a core, signs of life come late.
+static NODES: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Semaphore::new((5 * cores).max(7))
+});
+
+/// A cluster of nodes 1 to n, and the record of its clients.
+pub(crate) struct Cluster {
+    pub(crate) nodes: BTreeMap<u64, ServerProcess>,
+    links: BTreeMap<(u64, u64), Proxy>,
+    fronts: BTreeMap<u64, Proxy>,
+    pub(crate) recorder: Arc<Recorder>,
+    clients: AtomicU64,
+    folder: TempDir,
+    _permit: SemaphorePermit<'static>,
+}
+
+impl Cluster {
+    /// A cluster with this network between the nodes and in front of them.
+    pub(crate) async fn start(nodes: u64, config: NetworkConfig) -> Self {
+        Self::start_with(nodes, config.clone(), config, &[]).await
+    }
+
+    /// The same with different networks, and more arguments for the nodes.
+    pub(crate) async fn start_with(
+        nodes: u64,
+        between: NetworkConfig,
+        in_front: NetworkConfig,
+        arguments: &[&str],
+    ) -> Self {
+        let permit = NODES.acquire_many(u32::try_from(nodes).unwrap()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (mut links, mut fronts) = (BTreeMap::new(), BTreeMap::new());
+        for from in 1..=nodes {
+            fronts.insert(from, Proxy::start(NOWHERE, in_front.clone()).await);
+            for to in (1..=nodes).filter(|to| *to != from) {
+                links.insert((from, to), Proxy::start(NOWHERE, between.clone()).await);
+            }
+        }
+        let mut starting = JoinSet::new();
+        for id in 1..=nodes {
+            let mut peers = vec![format!("{id}={NOWHERE}")];
+            let others = links.iter().filter(|((from, _), _)| *from == id);
+            peers.extend(others.map(|((_, to), link)| format!("{to}={}", link.url())));
+            let data = folder.path().join(id.to_string());
+            let mut all: Vec<OsString> = vec!["--id".into(), id.to_string().into(), "--peers".into()];
+            all.extend([peers.join(",").into(), "--data".into(), data.into()]);
+            all.extend(arguments.iter().map(Into::into));
+            starting.spawn(ServerProcess::start(all));
+        }
+        let nodes = starting.join_all().await.into_iter().map(|node| (node.id(), node)).collect();
+        let cluster = Self {
+            nodes,
+            links,
+            fronts,
+            recorder: Recorder::new(),
+            clients: AtomicU64::new(0),
+            folder,
+            _permit: permit,
+        };
+        cluster.nodes.keys().for_each(|id| cluster.connect(*id));
+        cluster
+    }
+
+    fn connect(&self, id: u64) {
+        let url = self.nodes[&id].url();
+        self.fronts[&id].retarget(url);
+        self.links.iter().filter(|((_, to), _)| *to == id).for_each(|(_, link)| link.retarget(url));
+    }
+
+    /// A new client of all nodes, recorded, behind the networks in front.
+    pub(crate) fn client(&self) -> Arc<RecordedClient> {
+        let id = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        let urls = self.fronts.values().map(|front| front.url().to_owned());
+        self.recorder.client(id, ClusterKvClient::new(urls, usize::try_from(id).unwrap()))
+    }
+
+    /// A line to one node that no network is between.
+    pub(crate) fn line(&self, id: u64) -> RpcClient {
+        RpcClient::new(self.nodes[&id].url().to_owned(), 0)
+    }
+
+    /// The folder of a node's data.
+    pub(crate) fn data(&self, id: u64) -> PathBuf {
+        self.folder.path().join(id.to_string())
+    }
+
+    pub(crate) async fn status(&self, id: u64) -> Option<StatusReply> {
+        let answer = tokio::time::timeout(Duration::from_secs(1), RsmStub::new(self.line(id)).status()).await;
+        answer.ok()?.ok()
+    }
+
+    /// Waits until a node among these leads, and says which.
+    pub(crate) async fn leader_among(&self, ids: &[u64]) -> u64 {
+        let end = Instant::now() + ELECTION_TIMEOUT;
+        loop {
+            let mut leaders = Vec::new();
+            for id in ids {
+                let status = self.status(*id).await;
+                leaders.extend(status.filter(|it| it.leader == Some(*id)).map(|it| (it.term, *id)));
+            }
+            if let Some((_, leader)) = leaders.into_iter().max() {
+                return leader;
+            }
+            assert!(Instant::now() < end, "no leader among {ids:?}");
+            tokio::time::sleep(STATUS_EVERY).await;
+        }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.nodes.keys().copied().collect()
+    }
+
+    pub(crate) async fn leader(&self) -> u64 {
+        self.leader_among(&self.ids()).await
+    }
+
+    /// Waits until a node has applied what is committed so far.
+    pub(crate) async fn caught_up(&self, id: u64, index: u64) -> StatusReply {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let status = self.status(id).await;
+            if let Some(status) = status.filter(|status| status.applied_index >= index) {
+                return status;
+            }
+            assert!(Instant::now() < end, "node {id} has not come to {index}");
+            tokio::time::sleep(STATUS_EVERY).await;
+        }
+    }
+
+    /// Cuts a node off from its peers; clients still reach it.
+    pub(crate) fn cut(&self, id: u64) {
+        self.links.iter().filter(|((from, to), _)| *from == id || *to == id).for_each(|(_, link)| link.cut());
+    }
+
+    /// Parts these nodes from the others.
+    pub(crate) fn part(&self, ids: &[u64]) {
+        for ((from, to), link) in &self.links {
+            if ids.contains(from) == ids.contains(to) { link.heal() } else { link.cut() }
+        }
+    }
+
+    pub(crate) fn heal(&self) {
+        self.links.values().for_each(Proxy::heal);
+    }
+
+    pub(crate) async fn kill(&mut self, id: u64) {
+        self.nodes.get_mut(&id).unwrap().kill().await;
+    }
+
+    pub(crate) async fn restart(&mut self, id: u64) {
+        self.nodes.get_mut(&id).unwrap().restart().await;
+        self.connect(id);
+    }
+
+    /// Kills all nodes at once, and then starts them again.
+    pub(crate) async fn restart_all(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.kill().await;
+        }
+        for id in self.ids() {
+            self.restart(id).await;
+        }
+    }
+}
+
+/// Clients that read and overwrite keys for `time`, each with what it last read. Gives how many puts were Ok.
+pub(crate) async fn load(clients: Vec<Arc<RecordedClient>>, keys: usize, time: Duration) -> u64 {
+    let end = Instant::now() + time;
+    let mut running = JoinSet::new();
+    for (place, client) in clients.into_iter().enumerate() {
+        running.spawn(async move {
+            let mut done = 0;
+            for number in 0_u64.. {
+                if Instant::now() >= end {
+                    break;
+                }
+                let key = format!("k{}", fastrand::usize(..keys));
+                let version = match client.get(&key).await {
+                    Ok((_, version)) => version,
+                    Err(KVError::NoKey) => 0,
+                    Err(other) => panic!("a get was answered {other:?}"),
+                };
+                done += u64::from(client.put(&key, &format!("{place}-{number}"), version).await.is_ok());
+            }
+            done
+        });
+    }
+    running.join_all().await.into_iter().sum()
+}
+
+/// Fails the test where the future would wait for ever.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("nobody waits for ever")
+}
