@@ -71,6 +71,11 @@ impl ServerProcess {
         assert!(sent.expect("the command `kill` exists").success(), "SIG{name} was not sent");
     }
 
+    /// Waits until it has ended by itself, and gives its exit code; nothing if a signal has ended it.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.expect("a child can be waited for").code()
+    }
+
     /// Whether it has not ended by itself.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_none()

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use traitwire::{KVError, KvClient, RpcClient};
 use traitwire_kv::kv_raft::client::ClusterKvClient;
+use traitwire_kv::kv_single::client::SingleKvClient;
 use traitwire_kv::services::rsm::{Rsm, RsmStub, StatusReply};
 
 use crate::common::history::{RecordedClient, Recorder};
@@ -21,6 +22,14 @@ use crate::common::proxy::Proxy;
 
 /// How long it may take until there is a leader, once a majority can talk.
 pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a node may take to catch up with the others.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a node may take to say what it is. A node that is stopped never does.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long anything else may take before a test fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long clients may take to end their last calls, once all is well again (V8).
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Where proxies lead before their nodes listen: nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
 /// How often a status is asked for while a test waits for it to change.
@@ -103,6 +112,12 @@ impl Cluster {
         self.recorder.client(id, ClusterKvClient::new(urls, usize::try_from(id).unwrap()))
     }
 
+    /// A new client of one node alone, recorded, which knows nothing of clusters. No network is in front of it.
+    pub(crate) fn client_of(&self, node: u64) -> Arc<RecordedClient> {
+        let id = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        self.recorder.client(id, SingleKvClient::new(self.line(node)))
+    }
+
     /// A line to one node that no network is between.
     pub(crate) fn line(&self, id: u64) -> RpcClient {
         RpcClient::new(self.nodes[&id].url().to_owned(), 0)
@@ -114,7 +129,7 @@ impl Cluster {
     }
 
     pub(crate) async fn status(&self, id: u64) -> Option<StatusReply> {
-        let answer = tokio::time::timeout(Duration::from_secs(1), RsmStub::new(self.line(id)).status()).await;
+        let answer = tokio::time::timeout(STATUS_TIMEOUT, RsmStub::new(self.line(id)).status()).await;
         answer.ok()?.ok()
     }
 
@@ -143,9 +158,14 @@ impl Cluster {
         self.leader_among(&self.ids()).await
     }
 
-    /// Waits until a node has applied what is committed so far.
+    /// The nodes other than this one.
+    pub(crate) fn others(&self, than: u64) -> Vec<u64> {
+        self.ids().into_iter().filter(|id| *id != than).collect()
+    }
+
+    /// Waits until a node has applied the log up to an index.
     pub(crate) async fn caught_up(&self, id: u64, index: u64) -> StatusReply {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + CATCH_UP_TIMEOUT;
         loop {
             let status = self.status(id).await;
             if let Some(status) = status.filter(|status| status.applied_index >= index) {
@@ -179,6 +199,19 @@ impl Cluster {
     pub(crate) async fn restart(&mut self, id: u64) {
         self.nodes.get_mut(&id).unwrap().restart().await;
         self.connect(id);
+    }
+
+    /// Ends a test whose nodes all run: over healed links they come to the same index, none has ended by itself, and the
+    /// record is one that a single store could have given.
+    pub(crate) async fn finish(mut self) {
+        self.heal();
+        let leader = self.leader().await;
+        let index = self.status(leader).await.expect("a leader answers").commit_index;
+        for id in self.ids() {
+            self.caught_up(id, index).await;
+            assert!(self.nodes.get_mut(&id).unwrap().is_running(), "node {id} has ended by itself");
+        }
+        self.recorder.check();
     }
 
     /// Kills all nodes at once, and then starts them again.
@@ -217,7 +250,13 @@ pub(crate) async fn load(clients: Vec<Arc<RecordedClient>>, keys: usize, time: D
     running.join_all().await.into_iter().sum()
 }
 
+/// Waits until clients that work until `end` have ended their last calls.
+pub(crate) async fn drained<T>(loading: tokio::task::JoinHandle<T>, end: Instant) -> T {
+    let result = tokio::time::timeout_at((end + DRAIN_TIMEOUT).into(), loading).await;
+    result.expect("the last calls end").unwrap()
+}
+
 /// Fails the test where the future would wait for ever.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("nobody waits for ever")
+    tokio::time::timeout(PATIENCE, future).await.expect("nobody waits for ever")
 }

@@ -12,23 +12,46 @@ fn locks(cluster: &Cluster, count: usize) -> Vec<Lock> {
     (0..count).map(|_| Lock::new(cluster.client(), "l")).collect()
 }
 
-/// V15, V16, V17: in turn, for one, five and sixteen clients.
+/// V15: once, twenty times over, and one inside the other.
 #[tokio::test]
-async fn clients_take_turns() {
+async fn a_lock_is_taken_and_freed() {
     let cluster = Cluster::start(3, NetworkConfig::reliable()).await;
-    for count in [1, 5, 16] {
-        let cycles = contend(locks(&cluster, count), Duration::from_secs(2)).await;
-        assert!(cycles.iter().sum::<u64>() >= count as u64, "{cycles:?}");
+    let [outer, inner] = ["outer", "inner"].map(|name| Lock::new(cluster.client(), name));
+    assert_eq!(soon(outer.release()).await, Released::NotHeld);
+    let mut latest = 0;
+    for _ in 0..20 {
+        let token = soon(outer.acquire()).await;
+        assert!(token > latest, "token {token} came after {latest}");
+        latest = token;
+        soon(inner.acquire()).await;
+        assert_eq!(soon(inner.release()).await, Released::Freed);
+        assert_eq!(soon(outer.release()).await, Released::Freed);
+        assert_eq!(soon(outer.release()).await, Released::NotHeld);
     }
-    cluster.recorder.check();
+    cluster.finish().await;
 }
 
-/// V18, V19: half of everything is lost.
+/// V16, V17: clients take turns, from one to sixteen, and all get theirs.
+#[tokio::test]
+async fn clients_take_turns() {
+    let cluster = Cluster::start(5, NetworkConfig::reliable()).await;
+    for (count, seconds) in [(1, 1), (2, 1), (5, 1), (16, 3)] {
+        let cycles = contend(locks(&cluster, count), Duration::from_secs(seconds)).await;
+        assert!(cycles.iter().all(|cycles| *cycles >= 1), "{cycles:?}");
+    }
+    cluster.finish().await;
+}
+
+/// V18, V19: half of everything is lost, for one client, two and eight.
 #[tokio::test]
 async fn one_holder_at_a_time_while_half_is_lost() {
     let cluster = Cluster::start(5, NetworkConfig::unreliable()).await;
-    contend(locks(&cluster, 8), Duration::from_secs(5)).await;
-    cluster.recorder.check();
+    for (count, seconds) in [(1, 2), (2, 2), (8, 5)] {
+        let cycles = contend(locks(&cluster, count), Duration::from_secs(seconds)).await;
+        println!("half is lost: {count} clients held the lock {cycles:?} times");
+        assert!(cycles.iter().sum::<u64>() >= 1, "{cycles:?}");
+    }
+    cluster.finish().await;
 }
 
 /// V20: nodes are killed and started again all the time.
@@ -45,13 +68,15 @@ async fn one_holder_at_a_time_while_nodes_crash() {
         cluster.restart(victim).await;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(25..100))).await;
     }
-    soon(contending).await.unwrap();
-    cluster.recorder.check();
+    let cycles = soon(contending).await.unwrap();
+    println!("nodes crash: the lock was held {cycles:?} times");
+    cluster.finish().await;
 }
 
 /// V21: held over a crash of the leader, freed and handed over within five seconds.
 #[tokio::test]
 async fn a_lock_is_held_over_a_crash_of_the_leader() {
+    const HAND_OVER_MAX: Duration = Duration::from_secs(5);
     let mut cluster = Cluster::start(5, NetworkConfig::reliable()).await;
     let [one, other] = [(); 2].map(|()| Lock::new(cluster.client(), "l"));
     let first = soon(one.acquire()).await;
@@ -60,6 +85,8 @@ async fn a_lock_is_held_over_a_crash_of_the_leader() {
     let began = Instant::now();
     assert_eq!(soon(one.release()).await, Released::Freed);
     assert!(soon(other.acquire()).await > first, "the tokens do not rise");
-    assert!(began.elapsed() <= Duration::from_secs(5), "it took {:?}", began.elapsed());
-    cluster.recorder.check();
+    println!("the leader was killed; freed and handed over after {:?}", began.elapsed());
+    assert!(began.elapsed() <= HAND_OVER_MAX, "it took {:?}", began.elapsed());
+    cluster.restart(leader).await;
+    cluster.finish().await;
 }
