@@ -23,7 +23,9 @@ fn puts_at(cluster: &Cluster, node: u64) -> JoinSet<RpcResult<PutReply>> {
     let mut puts = JoinSet::new();
     for put in 0..PUTS_UNDER_WAY {
         let stub = stub.clone();
-        puts.spawn(async move { stub.put(PutArgs { key: own_key(put), value: String::new(), version: 0 }).await });
+        puts.spawn(
+            async move { stub.put(PutArgs { key: own_key(put), value: String::new(), version: 0 }).await },
+        );
     }
     puts
 }
@@ -52,7 +54,8 @@ async fn effects(cluster: &Cluster) -> usize {
 /// Waits until a node has so many more entries than at `before`.
 async fn has_grown(cluster: &Cluster, node: u64, before: u64) {
     let grown = async {
-        while cluster.status(node).await.is_none_or(|status| status.last_log_index < before + PUTS_UNDER_WAY) {
+        while cluster.status(node).await.is_none_or(|status| status.last_log_index < before + PUTS_UNDER_WAY)
+        {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
@@ -73,7 +76,8 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing() {
     has_grown(&cluster, leader, before).await;
     cluster.leader_among(&cluster.others(leader)).await;
     cluster.heal();
-    let answers = tokio::time::timeout(ANSWER_TIME_MAX, puts.join_all()).await.expect("all are answered in time");
+    let answers =
+        tokio::time::timeout(ANSWER_TIME_MAX, puts.join_all()).await.expect("all are answered in time");
     for answer in answers {
         let error = answer.expect_err("a put that no majority has was acknowledged");
         assert_eq!((error.code(), error.executed()), (Code::Unavailable, Executed::Unknown), "{error}");

@@ -57,19 +57,34 @@ async fn one_holder_at_a_time_while_half_is_lost() {
 /// V20: nodes are killed and started again all the time.
 #[tokio::test]
 async fn one_holder_at_a_time_while_nodes_crash() {
+    contend_in_chaos(NetworkConfig::reliable(), 2).await;
+}
+
+/// V22: the same while half of everything is lost.
+#[tokio::test]
+async fn one_holder_at_a_time_while_nodes_crash_and_half_is_lost() {
+    contend_in_chaos(NetworkConfig::unreliable(), 4).await;
+}
+
+/// Clients fight for the lock while, every 25 to 100 ms, a node is killed or started again.
+async fn contend_in_chaos(network: NetworkConfig, clients: usize) {
     const TIME: Duration = Duration::from_secs(5);
-    let mut cluster = Cluster::start(5, NetworkConfig::reliable()).await;
-    let contending = tokio::spawn(contend(locks(&cluster, 2), TIME));
+    let mut cluster = Cluster::start(5, network).await;
+    let contending = tokio::spawn(contend(locks(&cluster, clients), TIME));
     let end = Instant::now() + TIME;
+    let pause = async || tokio::time::sleep(Duration::from_millis(fastrand::u64(25..100))).await;
     while Instant::now() < end {
         let victim = fastrand::u64(1..=5);
         cluster.kill(victim).await;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(25..100))).await;
+        pause().await;
         cluster.restart(victim).await;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(25..100))).await;
+        pause().await;
     }
     let cycles = soon(contending).await.unwrap();
-    println!("nodes crash: the lock was held {cycles:?} times");
+    println!(
+        "nodes crash: {clients} clients held the lock {cycles:?} times, the last {:?} later",
+        end.elapsed()
+    );
     cluster.finish().await;
 }
 

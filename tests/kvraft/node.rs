@@ -174,7 +174,8 @@ async fn what_is_no_call_of_the_state_machine_gets_an_answer() {
             if body == deep && status.is_success() && ["rsm.open_session", "rsm.status"].contains(&method) {
                 continue;
             }
-            let error: RpcError = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {start}: {text}"));
+            let error: RpcError =
+                serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {start}: {text}"));
             let codes = [Code::InvalidArgument, Code::FailedPrecondition];
             assert!(codes.contains(&error.code()) && status == 400, "{method} {start}: {status} {error}");
         }
@@ -193,7 +194,11 @@ async fn commands_that_are_too_large_are_refused() {
         let stub = KvStub::new(cluster.line(id));
         for (bytes, code) in [(3 << 20, Code::InvalidArgument), (5 << 20, Code::ResourceExhausted)] {
             let error = soon(stub.put(large(bytes))).await.unwrap_err();
-            assert_eq!((error.code(), error.executed()), (code, Executed::No), "{bytes} bytes, node {id}: {error}");
+            assert_eq!(
+                (error.code(), error.executed()),
+                (code, Executed::No),
+                "{bytes} bytes, node {id}: {error}"
+            );
         }
     }
     // One that is just short enough goes to all.
@@ -257,11 +262,15 @@ async fn callers_that_leave_are_forgotten() {
         callers.join_all().await;
     }
     let end = Instant::now() + FORGET_TIMEOUT;
-    while cluster.nodes[&leader].descriptors() > before + 20 {
+    // The nodes themselves may have some more between them than before.
+    while cluster.nodes[&leader].descriptors() > before + 8 {
         assert!(Instant::now() < end, "{before} descriptors became {}", cluster.nodes[&leader].descriptors());
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    println!("{CALLERS} callers have left; {before} descriptors, now {}", cluster.nodes[&leader].descriptors());
+    println!(
+        "{CALLERS} callers have left; {before} descriptors, now {}",
+        cluster.nodes[&leader].descriptors()
+    );
     assert_eq!(soon(client.put("k", "w", 1)).await, Ok(()));
     cluster.finish().await;
 }

@@ -63,7 +63,10 @@ async fn a_snapshot_is_as_large_as_the_state() {
             let caught_up = cluster.caught_up(id, status.commit_index).await;
             assert!(caught_up.snapshot_index >= (round + 1) * PUTS / 2, "{caught_up:?}");
             let sizes = snapshots(&cluster.data(id));
-            assert!(sizes.len() == 1 && sizes[0] <= SNAPSHOT_BYTES_MAX, "node {id} has snapshots of {sizes:?} bytes");
+            assert!(
+                sizes.len() == 1 && sizes[0] <= SNAPSHOT_BYTES_MAX,
+                "node {id} has snapshots of {sizes:?} bytes"
+            );
         }
     }
     cluster.finish().await;
@@ -126,4 +129,32 @@ async fn snapshots_do_not_disturb() {
         }
         cluster.finish().await;
     }
+}
+
+/// C8, M10: what stays of the log is bounded in bytes, also where entries are long.
+#[tokio::test]
+async fn a_log_of_long_entries_stays_small() {
+    const PUTS: u64 = 60;
+    const VALUE_BYTES: usize = 1 << 20;
+    // The segment in use, the one prepared, and one that is about to go, each as long as a segment is; and the state.
+    const DATA_BYTES_MAX: u64 = 3 * (8 << 20) + 2 * (1 << 20);
+    let mut cluster = start(3, NetworkConfig::reliable(), "100000").await;
+    overwrite(&cluster, 1, PUTS, &"v".repeat(VALUE_BYTES)).await;
+    for id in cluster.ids() {
+        let bytes = async {
+            loop {
+                let files = std::fs::read_dir(cluster.data(id)).unwrap();
+                let bytes: u64 = files.map(|file| file.unwrap().metadata().map_or(0, |it| it.len())).sum();
+                if bytes <= DATA_BYTES_MAX {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let small = tokio::time::timeout(Duration::from_secs(3), bytes).await;
+        assert!(small.is_ok(), "node {id} keeps more than {DATA_BYTES_MAX} bytes");
+    }
+    cluster.restart_all().await;
+    is_all_there(&cluster, 1, PUTS, &"v".repeat(VALUE_BYTES)).await;
+    cluster.finish().await;
 }
