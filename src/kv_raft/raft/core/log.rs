@@ -143,6 +143,21 @@ impl Log {
         }
     }
 
+    /// The index before the last entries up to `last`, as many as fit into both bounds.
+    pub(super) fn before_trailing(&self, last: Index, entries_max: u64, bytes_max: usize) -> Index {
+        let (mut index, mut bytes) = (last, 0);
+        while last - index < entries_max
+            && let Some(entry) = self.get(index)
+        {
+            bytes += entry_bytes(entry);
+            if bytes > bytes_max {
+                break;
+            }
+            index -= 1;
+        }
+        index
+    }
+
     /// The bytes of the entries after `after`, up to and with `last`.
     pub(super) fn bytes(&self, after: Index, last: Index) -> usize {
         let offset = |index: Index| {
@@ -206,6 +221,14 @@ mod tests {
         assert_eq!(count(3, 2, 1_000), 2);
         assert_eq!(count(4, 9, 1), 1);
         assert_eq!((count(6, 9, 9), count(2, 9, 9)), (0, 0));
+    }
+
+    #[test]
+    fn what_trails_a_snapshot_is_bounded_in_entries_and_bytes() {
+        let log = log((2, 1), &[1, 1, 1, 1]);
+        let before = |last, entries_max, bytes_max| log.before_trailing(last, entries_max, bytes_max);
+        assert_eq!((before(5, 2, 1_000), before(5, 0, 1_000), before(5, 9, 1_000)), (3, 5, 2));
+        assert_eq!((before(6, 9, 80), before(6, 9, 79), before(6, 9, 39)), (4, 5, 6));
     }
 
     #[test]

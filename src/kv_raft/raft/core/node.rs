@@ -200,7 +200,8 @@ impl Node {
         if snapshot.last_index <= newest || snapshot.last_index > self.commit {
             return;
         }
-        let index = snapshot.last_index.saturating_sub(self.options.trailing_entries);
+        let Options { trailing_entries, trailing_bytes_max, .. } = self.options;
+        let index = self.log.before_trailing(snapshot.last_index, trailing_entries, trailing_bytes_max);
         if index > self.log.base_index() {
             let term = self.log.term_at(index).expect("committed entries after the base are in the log");
             self.persist(Op::Compact { index, term });

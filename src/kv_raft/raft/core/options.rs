@@ -34,6 +34,8 @@ pub struct Options {
     pub reads_max: usize,
     /// How many entries stay in the log after a snapshot for followers that are a little behind.
     pub trailing_entries: u64,
+    /// The bytes of those entries, at most.
+    pub trailing_bytes_max: usize,
     /// The bug to run with, to see whether the tests find it.
     #[cfg(feature = "bugs")]
     pub bug: Option<Bug>,
@@ -57,6 +59,7 @@ impl Options {
             uncommitted_bytes_max: 64 << 20,
             reads_max: 65_536,
             trailing_entries: 1_000,
+            trailing_bytes_max: 4 << 20,
             #[cfg(feature = "bugs")]
             bug: None,
         }
