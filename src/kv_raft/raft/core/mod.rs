@@ -171,6 +171,11 @@ impl Core {
         self.node.term
     }
 
+    /// Whether the disk has that term. Until then a crash may take it back, so it is not to be told.
+    pub fn term_is_durable(&self) -> bool {
+        self.node.vote_is_durable()
+    }
+
     /// Whom the node has voted for in its term.
     pub fn voted_for(&self) -> Option<NodeId> {
         self.node.voted_for

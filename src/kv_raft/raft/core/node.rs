@@ -218,6 +218,11 @@ impl Node {
         self.install_position <= self.durable_position
     }
 
+    /// Whether the newest term and vote are on the disk.
+    pub(super) fn vote_is_durable(&self) -> bool {
+        self.vote_position <= self.durable_position
+    }
+
     pub(super) fn persist(&mut self, op: Op) {
         self.ops.push(op);
     }

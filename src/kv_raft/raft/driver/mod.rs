@@ -290,8 +290,11 @@ impl Driver {
             }
             permit.send(committed);
         }
-        let status = status_of(&self.core, self.disk_space);
-        self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
+        // A term that a crash may take back is not told.
+        if self.core.term_is_durable() {
+            let status = status_of(&self.core, self.disk_space);
+            self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
+        }
     }
 
     fn has_more_to_hand_out(&self) -> bool {

@@ -106,3 +106,13 @@ pub(super) fn one_node_is_a_majority_of_one() {
     node.step(Input::Propose(vec![crate::services::raft::Command::new("a").unwrap()]));
     assert_eq!(node.core.commit_index(), 1);
 }
+
+/// Figure 2, persistent state: a term counts once it is on the disk; before, a crash may take it back.
+#[test]
+fn a_term_is_durable_once_it_is_written() {
+    let mut core = Core::new(Options::new(1, Membership::of([1]), 1), Restored::default(), Time(0));
+    core.step(Time(1_000_000), Input::Timeout);
+    assert_eq!((core.term(), core.term_is_durable()), (1, false));
+    core.step(Time(1_000_000), Input::Durable(1));
+    assert!(core.term_is_durable());
+}
