@@ -21,7 +21,7 @@ use crate::services::rsm::{QueryArgs, ReplyErr, Rsm as _, RsmStub, SubmitArgs};
 /// How long one node may take to answer before another one is asked.
 const TRY_TIME: Duration = Duration::from_secs(1);
 
-/// How often a node that does not answer is asked again before another one is.
+/// How often a node is asked that loses calls before another one is.
 const TRIES_PER_NODE: usize = 3;
 
 /// A client of a cluster, or of a single durable server, which is a cluster of one.
@@ -195,9 +195,10 @@ impl Shared {
                 self.follow_hint(tries, current, *leader).await;
             }
             Err(ReplyErr::NoAnswer { .. }) => {
-                // Half of what a bad network loses is lost on the way to the right node.
+                // Half of what a bad network loses is lost on the way to the right node, which shows at once where a
+                // connection ends. A node that has let all its time pass may hang.
                 tries.unanswered += 1;
-                if tries.unanswered >= TRIES_PER_NODE {
+                if tries.unanswered >= TRIES_PER_NODE || Instant::now() >= soon {
                     tries.unanswered = 0;
                     self.move_on(current);
                 }

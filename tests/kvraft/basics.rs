@@ -52,6 +52,22 @@ async fn the_service_goes_on_without_its_leader() {
     cluster.finish().await;
 }
 
+/// V2: the same when the leader hangs, so that nobody says that it is gone.
+#[tokio::test]
+async fn the_service_goes_on_while_its_leader_hangs() {
+    let cluster = Cluster::start(3, NetworkConfig::reliable()).await;
+    let client = cluster.client();
+    assert_eq!(soon(client.put("k", "before", 0)).await, Ok(()));
+    let leader = cluster.leader().await;
+    cluster.nodes[&leader].signal("STOP").await;
+    let stopped = Instant::now();
+    assert_eq!(soon(client.put("k", "after", 1)).await, Ok(()));
+    println!("the leader hangs; the next put took {:?}", stopped.elapsed());
+    assert!(stopped.elapsed() <= NEXT_PUT_MAX, "it took {:?}", stopped.elapsed());
+    cluster.nodes[&leader].signal("CONT").await;
+    cluster.finish().await;
+}
+
 /// V2: the same for a client that knows only one node, which does not lead and passes calls on.
 #[tokio::test]
 async fn one_node_is_enough_to_know() {

@@ -46,7 +46,7 @@ async fn clients_take_turns() {
 #[tokio::test]
 async fn one_holder_at_a_time_while_half_is_lost() {
     let cluster = Cluster::start(5, NetworkConfig::unreliable()).await;
-    for (count, seconds) in [(1, 2), (2, 2), (8, 5)] {
+    for (count, seconds) in [(1, 1), (2, 2), (8, 4)] {
         let cycles = contend(locks(&cluster, count), Duration::from_secs(seconds)).await;
         println!("half is lost: {count} clients held the lock {cycles:?} times");
         assert!(cycles.iter().sum::<u64>() >= 1, "{cycles:?}");
@@ -68,7 +68,7 @@ async fn one_holder_at_a_time_while_nodes_crash_and_half_is_lost() {
 
 /// Clients fight for the lock while, every 25 to 100 ms, a node is killed or started again.
 async fn contend_in_chaos(network: NetworkConfig, clients: usize) {
-    const TIME: Duration = Duration::from_secs(5);
+    const TIME: Duration = Duration::from_secs(4);
     let mut cluster = Cluster::start(5, network).await;
     let contending = tokio::spawn(contend(locks(&cluster, clients), TIME));
     let end = Instant::now() + TIME;

@@ -134,7 +134,10 @@ async fn snapshots_do_not_disturb() {
 /// C8, M10: what stays of the log is bounded in bytes, also where entries are long.
 #[tokio::test]
 async fn a_log_of_long_entries_stays_small() {
-    const PUTS: u64 = 60;
+    const PUTS: u64 = 40;
+    /// How long it may take until what is not needed is gone.
+    const TIDY_TIMEOUT: Duration = Duration::from_secs(3);
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
     const VALUE_BYTES: usize = 1 << 20;
     // The segment in use, the one prepared, and one that is about to go, each as long as a segment is; and the state.
     const DATA_BYTES_MAX: u64 = 3 * (8 << 20) + 2 * (1 << 20);
@@ -148,10 +151,10 @@ async fn a_log_of_long_entries_stays_small() {
                 if bytes <= DATA_BYTES_MAX {
                     break;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        let small = tokio::time::timeout(Duration::from_secs(3), bytes).await;
+        let small = tokio::time::timeout(TIDY_TIMEOUT, bytes).await;
         assert!(small.is_ok(), "node {id} keeps more than {DATA_BYTES_MAX} bytes");
     }
     cluster.restart_all().await;
