@@ -26,6 +26,11 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// Never, where a method does not say otherwise: for those who decide themselves what is sent again.
+    pub fn never() -> Self {
+        Self { retries: 0, ..Self::default() }
+    }
+
     /// How often a call of `method` is sent at most.
     pub(crate) fn attempts(&self, method: &MethodDescriptor) -> u32 {
         match method.idempotency {

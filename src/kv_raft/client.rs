@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::value::to_raw_value;
-use traitwire::{KVError, KvClient, Retry, RpcClient, RpcError, Version};
+use traitwire::{Executed, KVError, KvClient, Retry, RpcClient, RpcError, Version};
 
 use self::session::{Session, Sessions};
 use super::machine::{KvCommand, KvQuestion};
-use super::server::{executed, no_json, put_reply};
+use super::server::{no_json, put_reply};
 use crate::call::{CallError, Pause, definite, within};
 use crate::retry::{Attempt, Put};
 use crate::services::kv::{GetArgs, GetReply, PutArgs};
@@ -52,8 +52,7 @@ impl ClusterKvClient {
     pub fn new(urls: impl IntoIterator<Item = String>, client_id: usize) -> Self {
         Self::over(urls.into_iter().map(|url| {
             // Which node to ask again is decided here.
-            let retry = Retry { retries: 0, ..Retry::default() };
-            RpcClient::builder(url).client_id(client_id).retry(retry).build()
+            RpcClient::builder(url).client_id(client_id).retry(Retry::never()).build()
         }))
     }
 
@@ -133,20 +132,17 @@ impl ClusterKvClient {
                 let error = match reply.and_then(|it| put_reply(&it.reply)) {
                     // The reply is that of the one time that the command was run, whichever copy it was. Only what earlier
                     // sessions may have done makes it less than definite.
-                    Ok(reply) => match put.after(Attempt::Answered(reply.err.map_or(Ok(()), Err))) {
-                        Some(result) => return result.map_err(CallError::from),
-                        None => ReplyErr::NoSession,
-                    },
+                    Ok(reply) => {
+                        let result = put.after(Attempt::Answered(reply.err.map_or(Ok(()), Err)));
+                        return result.expect("an answer decides").map_err(CallError::from);
+                    }
                     Err(error) => error,
                 };
                 maybe |= error.may_be_submitted();
                 if error == ReplyErr::NoSession {
                     self.shared.sessions.end(&session).await;
                     if maybe {
-                        put.after(Attempt::Failed(executed(&ReplyErr::WrongLeader {
-                            leader: None,
-                            submitted: true,
-                        })));
+                        put.after(Attempt::Failed(Executed::Unknown));
                     }
                     break;
                 }

@@ -147,8 +147,7 @@ impl Raft {
         let origin = Instant::now();
         let core = Core::new(options, restored, Time(0));
         let id = core.id();
-        let mut others: BTreeSet<_> = core.membership().nodes().into_iter().collect();
-        others.remove(&id);
+        let others: BTreeSet<_> = core.others().into_iter().collect();
         let (inbox, driver_end) = Inbox::new();
         let (applies, applied) = mpsc::channel(APPLY_BATCHES_MAX);
         let (driver, status) = Driver::new(Parts {

@@ -35,7 +35,7 @@ use self::entry::Action;
 use self::waiters::Waiters;
 use super::raft::core::Refusal;
 use super::raft::{Applies, Raft, RaftError};
-use crate::services::raft::{Command, Index};
+use crate::services::raft::Index;
 use crate::services::rsm::{ReplyErr, Ticket};
 
 pub use apply::RsmError;
@@ -225,9 +225,4 @@ fn deposed(leader: Option<crate::services::raft::NodeId>) -> ReplyErr {
 
 fn stopping() -> ReplyErr {
     ReplyErr::NoAnswer { message: "the node is stopping".into(), submitted: true }
-}
-
-/// The command that an entry carries, for whoever has only the entry.
-fn text(command: &Command) -> &str {
-    command.json()
 }

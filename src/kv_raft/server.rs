@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
-use traitwire::{Executed, Retry, RpcClient, RpcError, RpcResult, Services};
+use traitwire::{Retry, RpcClient, RpcError, RpcResult, Services};
 
 use super::machine::{KvCommand, KvMachine, KvQuestion, KvReply};
 use super::raft::core::Role;
@@ -75,9 +75,8 @@ impl Node {
 }
 
 fn stub(url: &str, from: NodeId) -> RsmStub {
-    let retry = Retry { retries: 0, ..Retry::default() };
     let client_id = usize::try_from(from).unwrap_or(usize::MAX);
-    RsmStub::new(RpcClient::builder(url.to_owned()).client_id(client_id).retry(retry).build())
+    RsmStub::new(RpcClient::builder(url.to_owned()).client_id(client_id).retry(Retry::never()).build())
 }
 
 fn status(id: NodeId, rsm: &Rsm<KvMachine>) -> StatusReply {
@@ -227,9 +226,4 @@ impl RsmService for Front {
     async fn status(&self) -> RpcResult<StatusReply> {
         Ok(status(self.id, &self.rsm))
     }
-}
-
-/// Whether a failed call may have been executed, for those who count.
-pub(super) fn executed(error: &ReplyErr) -> Executed {
-    if error.may_be_submitted() { Executed::Unknown } else { Executed::No }
 }

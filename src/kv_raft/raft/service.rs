@@ -1,6 +1,6 @@
 //! The `raft` methods of a node: who may speak to it, and the way to its core.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +26,7 @@ pub struct RaftService {
     id: NodeId,
     others: BTreeSet<NodeId>,
     inbox: Inbox,
-    refused: Mutex<BTreeMap<(NodeId, &'static str), ()>>,
+    refused: Mutex<BTreeSet<(NodeId, &'static str)>>,
 }
 
 impl RaftService {
@@ -49,7 +49,7 @@ impl RaftService {
             return Ok(());
         };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.len() < REFUSED_MAX && refused.insert((*from, kind), ()).is_none() {
+        if refused.len() < REFUSED_MAX && refused.insert((*from, kind)) {
             tracing::warn!(from, "refused a message: {message}");
         }
         Err(RpcError::new(Code::FailedPrecondition, message).not_executed())

@@ -37,9 +37,8 @@ impl RpcTransport {
     pub fn new(cluster: &str, from: NodeId, urls: &BTreeMap<NodeId, String>) -> Self {
         let clients = urls.iter().map(|(id, url)| {
             // The core decides what is sent again.
-            let retry = Retry { retries: 0, ..Retry::default() };
             let client_id = usize::try_from(from).unwrap_or(usize::MAX);
-            (*id, RpcClient::builder(url.clone()).client_id(client_id).retry(retry).build())
+            (*id, RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never()).build())
         });
         Self::over(cluster, from, clients)
     }

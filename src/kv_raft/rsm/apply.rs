@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::entry::{self, Action, Entry};
 use super::sessions::{Sessions, Verdict};
 use super::waiters::{Outcome, Waiters};
-use super::{RsmOptions, StateMachine, deposed, locked, stopping, text};
+use super::{RsmOptions, StateMachine, deposed, locked, stopping};
 use crate::kv_raft::raft::core::{Committed, Role};
 use crate::kv_raft::raft::{Applies, Ended, Raft};
 use crate::services::raft::{self, Index, Payload, SnapshotMeta, Term};
@@ -78,7 +78,7 @@ impl<M: StateMachine> Replica<M> {
     fn apply(&mut self, index: Index, entry: &raft::Entry) -> Result<Option<(u64, Told)>, RsmError> {
         self.applied = index;
         let Payload::Command(command) = &entry.payload else { return Ok(None) };
-        let understood: Result<Entry<'_>, _> = serde_json::from_str(text(command));
+        let understood: Result<Entry<'_>, _> = serde_json::from_str(command.json());
         let Entry { id, action } = understood.map_err(|error| RsmError::Entry { index, error })?;
         let told = match action {
             Action::Run { ticket: None, command } => Told::Reply(self.run(command)),
@@ -297,7 +297,7 @@ impl<M: StateMachine> Applier<M> {
 
 fn entry_bytes(entry: &raft::Entry) -> usize {
     match &entry.payload {
-        Payload::Command(command) => text(command).len(),
+        Payload::Command(command) => command.json().len(),
         Payload::Blank | Payload::Membership(_) => 0,
     }
 }

@@ -156,6 +156,11 @@ impl Core {
         self.node.id()
     }
 
+    /// The other nodes of the cluster.
+    pub fn others(&self) -> Vec<NodeId> {
+        self.node.others()
+    }
+
     /// What the node is.
     pub fn role(&self) -> Role {
         match &self.state {

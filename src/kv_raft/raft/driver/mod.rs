@@ -93,8 +93,7 @@ impl Driver {
     /// Puts the parts together, and tells where the node's status can be watched.
     pub(super) fn new(parts: Parts) -> std::io::Result<(Self, watch::Receiver<Status>)> {
         let Parts { core, storage, snapshots, transport, inbox: (sender, inbox), applies, origin } = parts;
-        let mut nodes = core.membership().nodes();
-        nodes.retain(|node| *node != core.id());
+        let others = core.others();
         let disk = Disk::start(storage)?;
         let disk_space = disk.report().space;
         let (status, watcher) = watch::channel(status_of(&core, disk_space));
@@ -105,7 +104,7 @@ impl Driver {
             inbox,
             disk,
             disk_space,
-            peers: Peers::new(nodes, transport, snapshots, sender),
+            peers: Peers::new(others, transport, snapshots, sender),
             status,
             applies,
             handed_out: 0,
@@ -132,8 +131,9 @@ impl Driver {
             self.step_backlog();
             self.carry_out();
             let applies = self.applies.clone();
-            let (until_deadline, hands_out) = (self.until_deadline(), self.has_more_to_hand_out());
-            let has_room = self.disk.has_room();
+            let (until_deadline, has_room) = (self.until_deadline(), self.disk.has_room());
+            // Where a snapshot waits for the disk there is more to come, but nothing to make room for.
+            let is_held_up = self.has_more_to_hand_out() && applies.capacity() == 0;
             tokio::select! {
                 report = self.disk.changed() => {
                     if let Some(error) = report.failed {
@@ -153,7 +153,7 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                _ = applies.reserve(), if hands_out => {}
+                _ = applies.reserve(), if is_held_up => {}
                 () = tokio::time::sleep(until_deadline) => {}
             }
         }
