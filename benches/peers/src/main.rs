@@ -1,139 +1,56 @@
-//! Commits a second of this project's consensus, beside raft-rs and openraft: three nodes in one process, storage in memory.
+//! This project beside its peers, and beside itself: a table for each subcommand.
 //!
-//! - `by_hand`: nodes that are values, in one thread: `ours_core` and `raft_rs`.
-//! - `clients`: nodes that are tasks, and a task for each client: `ours_handle` and `open_raft`.
-//! - `measure`: what is measured.
+//! - `harness`: what all benches share.
+//! - `consensus`: the algorithm alone, beside raft-rs and openraft.
+//! - `kv`: the key-value store, beside etcd.
+//! - `rpc`: calls, beside other ways to make them.
+//! - `keys`, `nodes`, `failover`: the key-value store with more keys, with more nodes, and without its leader.
 
-mod by_hand;
-mod clients;
-mod measure;
-mod open_raft;
-mod open_raft_store;
-mod ours_core;
-mod ours_handle;
-mod raft_rs;
+mod consensus;
+mod failover;
+mod harness;
+mod keys;
+mod kv;
+mod nodes;
+mod rpc;
 
-use std::time::Duration;
+use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::measure::Sample;
-
-/// The nodes of a cluster; the first one is node 1.
-const NODES: u64 = 3;
-
-/// A command: 64 bytes, which are JSON.
-const PAYLOAD: &str = concat!("\"", "abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghijklmnopqrstuvwx", "\"");
-
-const _: () = assert!(PAYLOAD.len() == 64);
-
-/// How long followers wait for their leader, at least: long, so that a machine that is busy costs no elections.
-const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How often a leader gives a sign of life.
-const HEARTBEAT: Duration = Duration::from_millis(100);
-
-/// How long a cluster runs before it is measured.
-const WARM_UP: Duration = Duration::from_millis(200);
-
 #[derive(Parser)]
-#[command(about = "Commits a second of this project's consensus, beside raft-rs and openraft")]
-struct Arguments {
-    /// How many commands are outstanding.
-    #[arg(long, value_delimiter = ',', default_value = "1,64,256,1024")]
-    outstanding: Vec<usize>,
-    /// How long each run is measured.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// How many runs there are of each kind; the table has their medians.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// The threads of the tokio runtime, where there is one; 0 is the runtime of the current thread.
-    #[arg(long, default_value_t = 0)]
-    workers: usize,
-    /// Only these.
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
-    /// Prints a line of JSON for each row.
-    #[arg(long)]
-    json: bool,
+#[command(about = "Measures this project beside its peers", version)]
+enum Bench {
+    /// Commits a second of the consensus, beside raft-rs and openraft, in one process and in memory.
+    Consensus(consensus::Arguments),
+    /// Puts and gets of three nodes as processes, beside three of etcd.
+    Kv(kv::Arguments),
+    /// Calls that give a message of about 100 bytes back, beside other ways to make them.
+    Rpc(rpc::Arguments),
+    /// What a store with many keys takes: memory, snapshots, restarts.
+    Keys(keys::Arguments),
+    /// The same load on clusters of several sizes.
+    Nodes(nodes::Arguments),
+    /// How long a cluster is without a leader when that is killed.
+    Failover(failover::Arguments),
+    /// Serves for `rpc`, which starts it.
+    #[command(hide = true)]
+    ServeRpc(rpc::Serve),
 }
 
-/// How much a run does.
-#[derive(Clone, Copy)]
-struct Amount {
-    outstanding: usize,
-    duration: Duration,
-    workers: usize,
-}
-
-/// One implementation in one setting: its name, and a run of it.
-type Subject = (&'static str, fn(Amount) -> Sample);
-
-/// What is measured, each of ours after the peer that it is compared with.
-const SUBJECTS: [Subject; 4] = [
-    ("raft-rs", |amount| by_hand::run(raft_rs::RawNodes::start(), amount)),
-    ("ours-core", |amount| by_hand::run(ours_core::Cores::start(), amount)),
-    ("openraft", clients::run::<open_raft::Rafts>),
-    ("ours-handle", clients::run::<ours_handle::Rafts>),
-];
-
-/// One row of the table.
-#[derive(serde::Serialize)]
-struct Row {
-    outstanding: usize,
-    subject: &'static str,
-    #[serde(flatten)]
-    median: Sample,
-    /// The commits a second of each run.
-    runs: Vec<f64>,
-}
-
-fn main() {
-    let arguments = Arguments::parse();
-    let rows = measure_all(&arguments);
-    if arguments.json {
-        for row in &rows {
-            println!("{}", serde_json::to_string(row).expect("a row has a JSON form"));
-        }
-    } else {
-        print_table(&rows);
-    }
-}
-
-/// All runs, in turns, so that what disturbs the machine for a while disturbs all of them.
-fn measure_all(arguments: &Arguments) -> Vec<Row> {
-    let is_wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
-    let subjects: Vec<_> = SUBJECTS.into_iter().filter(|(name, _)| is_wanted(name)).collect();
-    let kinds: Vec<_> = arguments
-        .outstanding
-        .iter()
-        .flat_map(|outstanding| subjects.iter().map(|subject| (*outstanding, *subject)))
-        .collect();
-    let mut samples = vec![Vec::new(); kinds.len()];
-    for _ in 0..arguments.rounds.max(1) {
-        for ((outstanding, (_, run)), samples) in kinds.iter().zip(&mut samples) {
-            let duration = Duration::from_secs_f64(arguments.seconds);
-            let amount = Amount { outstanding: (*outstanding).max(1), duration, workers: arguments.workers };
-            samples.push(run(amount));
-        }
-    }
-    let row = |((outstanding, (subject, _)), samples): ((usize, (&'static str, _)), Vec<Sample>)| Row {
-        outstanding,
-        subject,
-        median: Sample::medians(&samples),
-        runs: samples.iter().map(|sample| sample.commits_per_second).collect(),
+fn main() -> ExitCode {
+    let done = match Bench::parse() {
+        Bench::Consensus(arguments) => consensus::run(&arguments),
+        Bench::Kv(arguments) => kv::run(&arguments),
+        Bench::Rpc(arguments) => rpc::run(&arguments),
+        Bench::Keys(arguments) => keys::run(&arguments),
+        Bench::Nodes(arguments) => nodes::run(&arguments),
+        Bench::Failover(arguments) => failover::run(&arguments),
+        Bench::ServeRpc(serve) => rpc::serve(&serve),
     };
-    kinds.into_iter().zip(samples).map(row).collect()
-}
-
-fn print_table(rows: &[Row]) {
-    println!("| outstanding | | commits/s | p50 us | p99 us | CPU us/commit |");
-    println!("| ---: | --- | ---: | ---: | ---: | ---: |");
-    for Row { outstanding, subject, median, .. } in rows {
-        let Sample { commits_per_second, p50_us, p99_us, cpu_us } = median;
-        println!(
-            "| {outstanding} | {subject} | {commits_per_second:.0} | {p50_us:.1} | {p99_us:.1} | {cpu_us:.2} |"
-        );
+    if let Err(error) = done {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

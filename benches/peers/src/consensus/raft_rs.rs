@@ -10,8 +10,8 @@ use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 use raft::storage::MemStorage;
 use raft::{Config, RawNode, StateRole};
 
-use crate::by_hand::Cluster;
-use crate::{ELECTION_TIMEOUT, HEARTBEAT, NODES, PAYLOAD};
+use super::by_hand::Cluster;
+use super::{ELECTION_TIMEOUT, HEARTBEAT, NODES, PAYLOAD};
 
 /// How often the nodes are told that time passes.
 const TICK: Duration = Duration::from_millis(10);

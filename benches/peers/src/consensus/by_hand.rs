@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::measure::{Histogram, Sample, Watch};
-use crate::{Amount, WARM_UP};
+use super::measure::{Sample, Watch};
+use super::{Amount, WARM_UP};
+use crate::harness::histogram::Histogram;
 
 /// How long an election may take.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);

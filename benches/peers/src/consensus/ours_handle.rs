@@ -11,9 +11,9 @@ use traitwire_kv::kv_raft::raft::storage::Memory;
 use traitwire_kv::kv_raft::raft::{Applies, PROTOCOL, Raft, RaftService, Transport};
 use traitwire_kv::services::raft::{Entry, Index, NodeId, Raft as _, Sender, Term};
 
-use crate::NODES;
-use crate::clients::{Cluster, Leader};
-use crate::ours_core::{command, options};
+use super::NODES;
+use super::clients::{Cluster, Leader};
+use super::ours_core::{command, options};
 
 /// The name of the cluster.
 const CLUSTER: &str = "bench";

@@ -9,8 +9,8 @@ use traitwire_kv::kv_raft::raft::core::{
 use traitwire_kv::kv_raft::raft::storage::{Memory, Storage};
 use traitwire_kv::services::raft::{Command, Index, Membership, NodeId, Payload};
 
-use crate::by_hand::Cluster;
-use crate::{ELECTION_TIMEOUT, HEARTBEAT, NODES, PAYLOAD};
+use super::by_hand::Cluster;
+use super::{ELECTION_TIMEOUT, HEARTBEAT, NODES, PAYLOAD};
 
 /// The bytes of committed entries that the state machine gets at once, about.
 const APPLY_BYTES: usize = 1 << 20;

@@ -11,9 +11,9 @@ use openraft::raft::{
 };
 use openraft::{Config, Raft, SnapshotPolicy};
 
-use crate::clients::{Cluster, Leader};
-use crate::open_raft_store::{Command, LogStore, StateMachine, Types};
-use crate::{ELECTION_TIMEOUT, HEARTBEAT, NODES, PAYLOAD};
+use super::clients::{Cluster, Leader};
+use super::open_raft_store::{Command, LogStore, StateMachine, Types};
+use super::{ELECTION_TIMEOUT, HEARTBEAT, NODES, PAYLOAD};
 
 type Nodes = Arc<OnceLock<BTreeMap<u64, Raft<Types>>>>;
 type CallResult<T, E = RaftError<u64>> = Result<T, RPCError<u64, (), E>>;

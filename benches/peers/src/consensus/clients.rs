@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::runtime::{Builder, Runtime};
-
-use crate::measure::{Histogram, Sample, Watch};
-use crate::{Amount, WARM_UP};
+use super::measure::{Sample, Watch};
+use super::{Amount, WARM_UP};
+use crate::harness::histogram::Histogram;
+use crate::harness::runtime;
 
 /// A cluster that has a leader.
 pub trait Cluster: Sized {
@@ -32,7 +32,8 @@ pub trait Leader: Clone + Send + 'static {
 
 /// Lets so many clients commit for a while.
 pub fn run<C: Cluster>(amount: Amount) -> Sample {
-    runtime(amount.workers).block_on(async {
+    let runtime = runtime(amount.workers).expect("the system gives threads");
+    runtime.block_on(async {
         let cluster = C::start().await;
         let commits = Arc::new(Mutex::new(Histogram::default()));
         let client = |_| tokio::spawn(client(cluster.leader(), commits.clone()));
@@ -51,11 +52,6 @@ pub fn run<C: Cluster>(amount: Amount) -> Sample {
         cluster.stop().await;
         sample
     })
-}
-
-fn runtime(workers: usize) -> Runtime {
-    let mut builder = if workers == 0 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    builder.worker_threads(workers.max(1)).enable_time().build().expect("the system gives threads")
 }
 
 async fn client(leader: impl Leader, commits: Arc<Mutex<Histogram>>) {
