@@ -6,8 +6,8 @@ mod common;
 
 #[path = "kvraft/basics.rs"]
 mod basics;
-#[path = "kvraft/cluster.rs"]
-mod cluster;
+#[path = "kvraft/bulk.rs"]
+mod bulk;
 #[path = "kvraft/faults.rs"]
 mod faults;
 #[path = "kvraft/lock.rs"]

@@ -27,8 +27,14 @@ struct Record {
 }
 
 impl Recorder {
+    /// For a store that is empty.
     pub(crate) fn new() -> Arc<Self> {
-        let record = Mutex::new(Record { history: History::new(), latest: 0 });
+        Self::going_on_from(History::new())
+    }
+
+    /// For a store that holds what this history begins with.
+    pub(crate) fn going_on_from(history: History) -> Arc<Self> {
+        let record = Mutex::new(Record { history, latest: 0 });
         Arc::new(Self { started: Instant::now(), record })
     }
 

@@ -1,10 +1,11 @@
-//! What the tests that run real processes share: the processes, the network between them, and the record of what
-//! clients saw.
+//! What the tests that run real processes share: the processes, the network between them, clusters of the store, and the
+//! record of what clients saw.
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub(crate) mod contention;
 pub(crate) mod history;
+pub(crate) mod kv_cluster;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod proxy;

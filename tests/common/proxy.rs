@@ -30,6 +30,9 @@ use super::network::{Fate, NetworkConfig, Plan};
 /// How long a server may take to begin its response. Longer than any deadline of a client.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a connection to the server is kept without use.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a test waits for an exchange that it has asked to be held back.
 const HELD_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -57,7 +60,6 @@ pub(crate) struct Counts {
 /// A network between clients and one server. It ends, with all connections, when it is dropped.
 pub(crate) struct Proxy {
     url: String,
-    seed: u64,
     network: Arc<Network>,
     held: tokio::sync::Mutex<mpsc::UnboundedReceiver<Held>>,
     accepting: AbortHandle,
@@ -92,6 +94,7 @@ impl Proxy {
             state: Mutex::new(State {
                 target: target.to_owned(),
                 config,
+                seed: Some(seed),
                 random: fastrand::Rng::with_seed(seed),
                 script: VecDeque::new(),
                 blocked: BTreeSet::new(),
@@ -102,12 +105,13 @@ impl Proxy {
                 .no_proxy()
                 .tcp_nodelay(true)
                 .timeout(SERVER_TIMEOUT)
+                .pool_idle_timeout(IDLE_TIMEOUT)
                 .build()
                 .expect("the settings are valid"),
             hold,
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&network))).abort_handle();
-        Self { url, seed, network, held: tokio::sync::Mutex::new(held), accepting }
+        Self { url, network, held: tokio::sync::Mutex::new(held), accepting }
     }
 
     /// Where clients find the server.
@@ -118,6 +122,12 @@ impl Proxy {
     /// Changes the network for exchanges that begin from now on.
     pub(crate) fn set(&self, config: NetworkConfig) {
         self.network.state().config = config;
+    }
+
+    /// Draws the choices from this seed from now on, which the caller prints when the test fails.
+    pub(crate) fn reseed(&self, seed: u64) {
+        let mut state = self.network.state();
+        (state.seed, state.random) = (None, fastrand::Rng::with_seed(seed));
     }
 
     /// Sends exchanges to another address from now on: the server was restarted there.
@@ -173,8 +183,10 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        if std::thread::panicking() {
-            eprintln!("the network's seed was {0}: TRAITWIRE_TEST_SEED={0}", self.seed);
+        if std::thread::panicking()
+            && let Some(seed) = self.network.state().seed
+        {
+            eprintln!("the network's seed was {seed}: TRAITWIRE_TEST_SEED={seed}");
         }
     }
 }
@@ -226,6 +238,8 @@ struct Network {
 struct State {
     target: String,
     config: NetworkConfig,
+    /// What `random` began with, where the proxy is to print it.
+    seed: Option<u64>,
     random: fastrand::Rng,
     script: VecDeque<Fate>,
     blocked: BTreeSet<u64>,

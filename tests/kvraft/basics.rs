@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use traitwire::{KVError, KvClient};
 
-use crate::cluster::{Cluster, load, soon};
+use crate::common::kv_cluster::{Cluster, load, soon};
 use crate::common::network::NetworkConfig;
 
 /// How long the next put may take when the leader is killed.

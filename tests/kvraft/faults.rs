@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use traitwire::{Code, Executed, KVError, KvClient, RpcResult};
 use traitwire_kv::services::kv::{Kv, KvStub, PutArgs, PutReply};
 
-use crate::cluster::{Cluster, drained, load, soon};
+use crate::common::kv_cluster::{Cluster, drained, load, soon};
 use crate::common::network::NetworkConfig;
 
 /// How long clients work through the faults.

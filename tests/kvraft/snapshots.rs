@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use traitwire::KvClient;
 
-use crate::cluster::{Cluster, load, soon};
+use crate::common::kv_cluster::{Cluster, load, soon};
 use crate::common::network::NetworkConfig;
 
 async fn start(nodes: u64, network: NetworkConfig, snapshot_log_bytes: &str) -> Cluster {
@@ -15,10 +15,11 @@ async fn start(nodes: u64, network: NetworkConfig, snapshot_log_bytes: &str) -> 
 }
 
 /// The sizes of the snapshots in a node's folder.
-fn snapshots(data: &Path) -> Vec<u64> {
+pub(crate) fn snapshots(data: &Path) -> Vec<u64> {
     let files = std::fs::read_dir(data).unwrap().map(Result::unwrap);
     let snapshots = files.filter(|file| file.path().extension().is_some_and(|it| it == "snap"));
-    snapshots.map(|file| file.metadata().unwrap().len()).collect()
+    // One that a newer one replaces may go at this moment.
+    snapshots.filter_map(|file| Some(file.metadata().ok()?.len())).collect()
 }
 
 /// Puts `puts` versions of each of some keys, at the same time.

@@ -15,10 +15,10 @@ use traitwire_kv::kv_raft::client::ClusterKvClient;
 use traitwire_kv::kv_single::client::SingleKvClient;
 use traitwire_kv::services::rsm::{Rsm, RsmStub, StatusReply};
 
-use crate::common::history::{RecordedClient, Recorder};
-use crate::common::network::NetworkConfig;
-use crate::common::process::ServerProcess;
-use crate::common::proxy::Proxy;
+use super::history::{RecordedClient, Recorder};
+use super::network::NetworkConfig;
+use super::process::ServerProcess;
+use super::proxy::Proxy;
 
 /// How long it may take until there is a leader, once a majority can talk.
 pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -108,8 +108,12 @@ impl Cluster {
     /// A new client of all nodes, recorded, behind the networks in front.
     pub(crate) fn client(&self) -> Arc<RecordedClient> {
         let id = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
-        let urls = self.fronts.values().map(|front| front.url().to_owned());
-        self.recorder.client(id, ClusterKvClient::new(urls, usize::try_from(id).unwrap()))
+        self.recorder.client(id, ClusterKvClient::new(self.urls(), usize::try_from(id).unwrap()))
+    }
+
+    /// Where the networks in front of the nodes are, in the order of their ids. They stay there when nodes move.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.fronts.values().map(|front| front.url().to_owned()).collect()
     }
 
     /// A new client of one node alone, recorded, which knows nothing of clusters. No network is in front of it.
@@ -176,6 +180,26 @@ impl Cluster {
         }
     }
 
+    /// Waits until all nodes have applied all that is committed, and the same, and gives what they say.
+    pub(crate) async fn agreed(&self) -> Vec<StatusReply> {
+        let end = Instant::now() + CATCH_UP_TIMEOUT;
+        loop {
+            let mut statuses = Vec::new();
+            for id in self.ids() {
+                statuses.extend(self.status(id).await);
+            }
+            let first = statuses.first().map(|it| (it.term, it.leader, it.commit_index));
+            let is_same = |it: &StatusReply| {
+                first == Some((it.term, it.leader, it.commit_index)) && it.applied_index == it.commit_index
+            };
+            if statuses.len() == self.nodes.len() && statuses.iter().all(is_same) {
+                return statuses;
+            }
+            assert!(Instant::now() < end, "the nodes do not agree: {statuses:?}");
+            tokio::time::sleep(STATUS_EVERY).await;
+        }
+    }
+
     /// Cuts a node off from its peers; clients still reach it.
     pub(crate) fn cut(&self, id: u64) {
         self.links.iter().filter(|((from, to), _)| *from == id || *to == id).for_each(|(_, link)| link.cut());
@@ -188,8 +212,32 @@ impl Cluster {
         }
     }
 
+    /// Loses what a node sends its peers of itself, and the answers to that; what they ask it, it answers.
+    pub(crate) fn cut_from(&self, id: u64) {
+        self.links.iter().filter(|((from, _), _)| *from == id).for_each(|(_, link)| link.cut());
+    }
+
+    /// Loses what its peers send a node of themselves, and its answers to that; what it asks them, they answer.
+    pub(crate) fn cut_to(&self, id: u64) {
+        self.links.iter().filter(|((_, to), _)| *to == id).for_each(|(_, link)| link.cut());
+    }
+
     pub(crate) fn heal(&self) {
         self.links.values().for_each(Proxy::heal);
+    }
+
+    fn networks(&self) -> impl Iterator<Item = &Proxy> {
+        self.links.values().chain(self.fronts.values())
+    }
+
+    /// Changes the network between the nodes and in front of them.
+    pub(crate) fn set_network(&self, config: &NetworkConfig) {
+        self.networks().for_each(|network| network.set(config.clone()));
+    }
+
+    /// Draws the choices of all networks from this generator from now on.
+    pub(crate) fn reseed(&self, random: &mut fastrand::Rng) {
+        self.networks().for_each(|network| network.reseed(random.u64(..)));
     }
 
     pub(crate) async fn kill(&mut self, id: u64) {
@@ -201,16 +249,20 @@ impl Cluster {
         self.connect(id);
     }
 
-    /// Ends a test whose nodes all run: over healed links they come to the same index, none has ended by itself, and the
-    /// record is one that a single store could have given.
-    pub(crate) async fn finish(mut self) {
+    /// Heals the links of nodes that all run: they come to the same index, and none has ended by itself. Gives what they say.
+    pub(crate) async fn settle(&mut self) -> Vec<StatusReply> {
         self.heal();
-        let leader = self.leader().await;
-        let index = self.status(leader).await.expect("a leader answers").commit_index;
-        for id in self.ids() {
-            self.caught_up(id, index).await;
-            assert!(self.nodes.get_mut(&id).unwrap().is_running(), "node {id} has ended by itself");
+        self.leader().await;
+        let statuses = self.agreed().await;
+        for (id, node) in &mut self.nodes {
+            assert!(node.is_running(), "node {id} has ended by itself");
         }
+        statuses
+    }
+
+    /// Ends a test whose nodes all run: they agree, and the record is one that a single store could have given.
+    pub(crate) async fn finish(mut self) {
+        self.settle().await;
         self.recorder.check();
     }
 
