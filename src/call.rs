@@ -1,7 +1,8 @@
 //! What the clients of the key-value service share: deadlines, pauses between attempts, and why a call fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use traitwire::{Code, KVError, RpcError};
 
 /// The longest pause before the first resend; it doubles with each further one.
@@ -36,7 +37,7 @@ pub(crate) async fn within<T, E: From<RpcError>>(
 ) -> Result<T, E> {
     match end {
         None => call.await,
-        Some(end) => tokio::time::timeout_at(end.into(), call)
+        Some(end) => tokio::time::timeout_at(end, call)
             .await
             .unwrap_or_else(|_| Err(RpcError::deadline_exceeded("no answer in time").into())),
     }

@@ -1,5 +1,6 @@
 //! A versioned key-value store and a distributed lock.
 
+pub mod bugs;
 pub mod call;
 pub mod kv_raft;
 pub mod kv_single;

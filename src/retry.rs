@@ -1,6 +1,8 @@
 //! When a put that was sent more than once becomes `Maybe`: pure, and the same for every client.
 
-use traitwire::{Executed, KVError};
+use traitwire::{Executed, KVError, RpcError};
+
+use crate::bugs::{ServiceBug, has};
 
 /// How one attempt of a put ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,9 @@ impl Put {
         match attempt {
             Attempt::Answered(Ok(())) => Some(Ok(())),
             Attempt::Answered(Err(KVError::Maybe)) => Some(Err(KVError::Maybe)),
-            Attempt::Answered(Err(_)) if self.maybe_executed => Some(Err(KVError::Maybe)),
+            Attempt::Answered(Err(_)) if self.maybe_executed && !has(ServiceBug::MaybeAsVersion) => {
+                Some(Err(KVError::Maybe))
+            }
             Attempt::Answered(Err(refusal)) => Some(Err(refusal)),
             Attempt::Failed(executed) => {
                 self.maybe_executed |= executed == Executed::Unknown;
@@ -37,9 +41,27 @@ impl Put {
     }
 }
 
+impl Put {
+    /// What is said when there are no more attempts: the last one's error, which speaks for all of them.
+    pub fn unanswered(&self, last: RpcError) -> RpcError {
+        if self.maybe_executed && !has(ServiceBug::LastErrorCounts) { last.maybe_executed() } else { last }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_promises_nothing_that_an_earlier_attempt_may_have_broken() {
+        let last = || RpcError::unavailable("nobody is there").not_executed();
+        let mut put = Put::default();
+        assert_eq!(put.after(Attempt::Failed(Executed::No)), None);
+        assert_eq!(put.unanswered(last()).executed(), Executed::No);
+        assert_eq!(put.after(Attempt::Failed(Executed::Unknown)), None);
+        assert_eq!(put.after(Attempt::Failed(Executed::No)), None);
+        assert_eq!(put.unanswered(last()).executed(), Executed::Unknown);
+    }
 
     fn check(attempts: &[Attempt], expected: Result<(), KVError>) {
         let mut put = Put::default();

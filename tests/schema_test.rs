@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use traitwire::RpcClient;
+use traitwire::{Code, RpcClient, Server};
 use traitwire_kv::index::SERVICES;
 use traitwire_kv::kv_single::server::SingleKvServer;
 use traitwire_kv::services::kv::KvServer;
@@ -37,12 +37,82 @@ fn every_method_and_every_document_is_described() {
     for service in catalogue.services() {
         for method in service.methods {
             assert!(!method.docs.trim().is_empty(), "`{}` has no doc comment", method.name);
+            let docs = method.docs.lines().next().unwrap();
             let text = catalogue.show(method.name, "http://x").unwrap();
-            assert!(text.contains(method.docs.lines().next().unwrap()), "{text}");
+            assert!(text.contains(docs), "{text}");
+            for (path, text) in catalogue.files().iter().filter(|(path, _)| !path.starts_with("types/")) {
+                assert!(
+                    text.contains(method.name) && text.contains(&escaped(path, docs)),
+                    "{path}: {}",
+                    method.name
+                );
+            }
         }
     }
-    let listed = catalogue.openrpc()["methods"].as_array().unwrap().len();
-    assert_eq!(listed, SERVICES.iter().map(|service| service.methods.len()).sum::<usize>());
+    for (name, schema) in catalogue.types() {
+        assert!(schema.get("description").is_some(), "the type `{name}` has no doc comment");
+    }
+    let count = SERVICES.iter().map(|service| service.methods.len()).sum::<usize>();
+    assert_eq!(catalogue.openrpc()["methods"].as_array().unwrap().len(), count);
+    assert_eq!(catalogue.openapi()["paths"].as_object().unwrap().len(), count);
+}
+
+/// `docs` as a document of this name holds them.
+fn escaped(path: &str, docs: &str) -> String {
+    match path {
+        "docs.html" => docs.replace('&', "&amp;").replace('\'', "&#39;").replace('"', "&quot;"),
+        _ if path.ends_with(".json") => json!(docs).to_string().trim_matches('"').to_owned(),
+        _ => docs.to_owned(),
+    }
+}
+
+/// The statuses in documents are those that a server answers with.
+#[test]
+fn the_error_table_is_the_runtimes() {
+    let openapi = Catalogue::new(SERVICES).unwrap().openapi();
+    let schema = &openapi["components"]["schemas"]["rpc.Code"]["enum"];
+    let codes: Vec<Code> = serde_json::from_value(schema.clone()).unwrap();
+    assert_eq!(codes.len(), 16);
+    for code in codes {
+        let name = format!("error.{}.read", code.http_status().as_u16());
+        let response = &openapi["components"]["responses"][&name]["content"]["application/json"];
+        let listed = response["schema"]["properties"]["code"]["enum"].as_array().unwrap();
+        assert!(listed.contains(&json!(code.as_str())), "{code} is not in {name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_come_with_their_types_and_the_page_with_its_policy() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(traitwire::serve(listener, KvServer::new(SingleKvServer::new()), std::future::pending()));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let catalogue = Catalogue::new(&KvServer::new(SingleKvServer::new()).services()).unwrap();
+    for (path, content_type, text) in [
+        ("openapi.json", "application/json", catalogue.openapi().to_string()),
+        ("client.ts", "text/typescript; charset=utf-8", catalogue.typescript()),
+        ("schema.md", "text/markdown; charset=utf-8", catalogue.markdown()),
+        ("docs", "text/html; charset=utf-8", catalogue.html()),
+    ] {
+        let response = http.get(format!("{url}/_schema/{path}")).send().await.unwrap();
+        let headers = response.headers().clone();
+        assert_eq!(
+            (response.status().as_u16(), &headers["content-type"]),
+            (200, &content_type.parse().unwrap())
+        );
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert_eq!(headers.contains_key("content-security-policy"), path == "docs");
+        assert!(response.text().await.unwrap() == text, "{path}");
+        let head = http.head(format!("{url}/_schema/{path}")).send().await.unwrap();
+        assert_eq!(head.headers()["content-length"], text.len().to_string().as_str());
+    }
+    let page = http.get(format!("{url}/_schema/docs")).send().await.unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    for rule in ["default-src 'none'", "script-src 'sha256-", "connect-src 'self'", "frame-ancestors 'none'"]
+    {
+        assert!(policy.contains(rule), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
+use tokio::time::Instant;
 use traitwire_schema::MethodDescriptor;
 
 /// The header with the caller's id, a decimal number.

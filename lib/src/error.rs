@@ -194,6 +194,12 @@ impl RpcError {
         self.with_executed(Some(Executed::No))
     }
 
+    /// Takes that promise back: this request, or an earlier copy of it, may have taken effect.
+    #[must_use]
+    pub fn maybe_executed(self) -> Self {
+        self.with_executed(Some(Executed::Unknown))
+    }
+
     /// Adds a JSON value to the details.
     #[must_use]
     pub fn with_detail(mut self, detail: Value) -> Self {

@@ -248,7 +248,7 @@ impl RpcClient {
             }
         };
         let result = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), sent)
+            Some(deadline) => tokio::time::timeout_at(deadline, sent)
                 .await
                 .unwrap_or_else(|_| Err(RpcError::deadline_exceeded("no reply within the deadline"))),
             None => sent.await,

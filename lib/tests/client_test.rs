@@ -3,10 +3,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use traitwire::http::HeaderValue;
 use traitwire::{
     Bytes, Call, CallContext, Code, Executed, InProcess, Layer, Next, Retry, RpcClient, RpcError, RpcResult,
@@ -116,7 +117,7 @@ impl Transport for FirstHangs {
 async fn a_hedge_saves_a_read_that_hangs() {
     let transport = Arc::new(FirstHangs(AtomicU32::new(0)));
     let stub = WorkStub::new(RpcClient::builder("").transport(transport.clone()).build());
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     assert_eq!(stub.peek().await.unwrap(), 7);
     assert_eq!(began.elapsed().as_millis(), 20);
     assert_eq!(transport.0.load(Ordering::SeqCst), 2);

@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         self.required.contains(&name)
     }
 
+    /// Whether any field must be there.
+    pub(crate) fn has_required(&self) -> bool {
+        !self.required.is_empty()
+    }
+
     fn gather(&mut self, schema: &'a Value, definitions: &'a Definitions) {
         for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             self.properties.push((name, property));

@@ -130,10 +130,18 @@ impl Catalogue {
     }
 
     /// Everything that is written for people and programs who have no server to ask: path and text of each file, sorted.
-    /// `index.json`, `openrpc.json` and `types/Name.json`, as indented JSON.
+    /// `client.ts`, `docs.html`, `schema.md` and, as indented JSON, `index.json`, `openapi.json`, `openrpc.json` and
+    /// `types/Name.json`.
     pub fn files(&self) -> Vec<(String, String)> {
-        let file = |path: &str, document: &Value| (path.to_owned(), format!("{}\n", pretty(document)));
-        let mut files = vec![file("index.json", &self.index()), file("openrpc.json", &self.openrpc())];
+        let file = |path: &str, document: &Value| (path.to_owned(), json_file(document));
+        let mut files = vec![
+            ("client.ts".to_owned(), self.typescript()),
+            ("docs.html".to_owned(), self.html()),
+            file("index.json", &self.index()),
+            file("openapi.json", &self.openapi()),
+            file("openrpc.json", &self.openrpc()),
+            ("schema.md".to_owned(), self.markdown()),
+        ];
         files.extend(self.document_names().into_iter().map(|name| {
             let document = self.type_document(name).expect("the name is one of the catalogue's");
             file(&format!("types/{name}.json"), &document)
@@ -174,6 +182,11 @@ impl Messages {
     pub fn iter(&self) -> impl Iterator<Item = &Message> {
         [&self.arguments, &self.reply].into_iter().chain(&self.error)
     }
+}
+
+/// A JSON document as the text of a file.
+fn json_file(document: &Value) -> String {
+    format!("{}\n", pretty(document))
 }
 
 fn checked(roots: &[Root], contract: &Contract) -> Result<Derived, CatalogueError> {

@@ -1,6 +1,7 @@
 //! What a service is, as static data: the macro writes these, everything else reads them.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
 
 /// How a type's schema is asked for; the generator's settings choose the contract.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -65,7 +66,8 @@ pub struct MethodDescriptor {
 }
 
 /// What a client may repeat by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Idempotency {
     /// Changes state: never repeated by the client.
     None,
@@ -85,7 +87,8 @@ pub enum Parameters {
 }
 
 /// How strictly `schema check` treats a change of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Compat {
     /// Old and new must understand each other both ways.
     Full,

@@ -50,7 +50,8 @@ impl Catalogue {
     }
 }
 
-fn canonical(schema: &Value) -> Value {
+/// `schema` without explanations, its sets and keys sorted.
+pub(crate) fn canonical(schema: &Value) -> Value {
     let mut schema = schema.clone();
     simplify(&mut schema);
     sorted(schema)

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::arguments::Fields;
-use crate::walk::{DEFINITIONS, resolved};
+use crate::outline::type_text;
+use crate::walk::resolved;
 use crate::{Catalogue, Idempotency, MethodDescriptor, ServiceDescriptor, example};
 
 impl Catalogue {
@@ -41,13 +42,7 @@ impl Catalogue {
             line(&pretty(&example(&self.message_document(message))));
         }
         line("");
-        // A quote ends a quoted word of the shell; this puts one inside.
-        let body = arguments.to_string().replace('\'', r"'\''");
-        let base_url = base_url.trim_end_matches('/');
-        line(&format!(
-            "curl -X POST '{base_url}/{}' -H 'Content-Type: application/json' -d '{body}'",
-            method.name
-        ));
+        line(&curl(base_url, method.name, &arguments));
         Some(text)
     }
 
@@ -86,6 +81,11 @@ impl Catalogue {
 
 /// What is short to say of a method, on one line.
 fn badges(service: &ServiceDescriptor, method: &MethodDescriptor) -> String {
+    badge_list(service, method).join(" | ")
+}
+
+/// What is short to say of a method, the name of its service first.
+pub(crate) fn badge_list(service: &ServiceDescriptor, method: &MethodDescriptor) -> Vec<String> {
     let mut badges = vec![service.name.to_owned()];
     badges.push(match method.idempotency {
         Idempotency::None => "changes state".to_owned(),
@@ -100,48 +100,15 @@ fn badges(service: &ServiceDescriptor, method: &MethodDescriptor) -> String {
         badges.push(format!("also {}", method.aliases.join(", ")));
     }
     badges.extend(method.deprecated.map(|reason| format!("deprecated: {reason}")));
-    badges.join(" | ")
+    badges
 }
 
-/// The type of a schema in a few words.
-fn type_text(schema: &Value) -> String {
-    let list = |keyword: &str| schema.get(keyword).and_then(Value::as_array);
-    let joined =
-        |schemas: &Vec<Value>, between| schemas.iter().map(type_text).collect::<Vec<_>>().join(between);
-    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-        return reference.strip_prefix(DEFINITIONS).unwrap_or(reference).to_owned();
-    }
-    if let Some(value) = schema.get("const") {
-        return value.to_string();
-    }
-    if let Some(values) = list("enum") {
-        return values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");
-    }
-    if let Some(branches) = list("oneOf").or_else(|| list("anyOf")) {
-        return joined(branches, " | ");
-    }
-    let one = |name: &str| match name {
-        "array" => match (list("prefixItems"), schema.get("items")) {
-            (Some(items), _) => format!("[{}]", joined(items, ", ")),
-            (None, Some(item)) => format!("list of {}", type_text(item)),
-            (None, None) => "list".to_owned(),
-        },
-        "object" => {
-            let patterns =
-                schema.get("patternProperties").and_then(|patterns| patterns.as_object()?.values().next());
-            let values =
-                patterns.or_else(|| schema.get("additionalProperties").filter(|values| values.is_object()));
-            values.map_or_else(|| "object".to_owned(), |values| format!("map of {}", type_text(values)))
-        }
-        name => name.to_owned(),
-    };
-    match schema.get("type") {
-        Some(Value::Array(names)) => {
-            names.iter().filter_map(Value::as_str).map(one).collect::<Vec<_>>().join(" | ")
-        }
-        Some(Value::String(name)) => one(name),
-        _ => "any".to_owned(),
-    }
+/// A command line that calls `method` of a server at `base_url`.
+pub(crate) fn curl(base_url: &str, method: &str, arguments: &Value) -> String {
+    // A quote ends a quoted word of the shell; this puts one inside.
+    let body = arguments.to_string().replace('\'', r"'\''");
+    let base_url = base_url.trim_end_matches('/');
+    format!("curl -X POST '{base_url}/{method}' -H 'Content-Type: application/json' -d '{body}'")
 }
 
 /// `value` as indented JSON.

@@ -4,8 +4,11 @@ mod bench;
 mod call;
 mod child;
 mod cluster;
+mod compat;
 mod debug;
 mod demo;
+mod export;
+mod fetch;
 mod kv;
 mod lock;
 mod schema;
@@ -39,7 +42,7 @@ enum Command {
     Kv(kv::Kv),
     /// Run a command while holding a lock.
     Lock(lock::Lock),
-    /// Call any method of a running server.
+    /// Call any method of a running server, once its arguments are checked against its schema.
     Call(call::Call),
     /// Look at the schemas of this binary's services.
     #[command(subcommand)]
@@ -133,7 +136,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Kv(command) => command.run().await,
             Command::Lock(command) => command.run().await,
             Command::Call(command) => command.run().await,
-            Command::Schema(command) => command.run(),
+            Command::Schema(command) => command.run().await,
             Command::Bench(command) => command.run().await,
             Command::Debug(command) => command.run(),
             Command::Demo => demo::run().await,

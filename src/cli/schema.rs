@@ -1,7 +1,5 @@
 //! `traitwire schema list`, `show` and `export`: the schemas of this binary's own services.
 
-use std::path::PathBuf;
-
 use traitwire_kv::index::SERVICES;
 use traitwire_schema::{Catalogue, Compat};
 
@@ -23,15 +21,14 @@ pub(super) enum Schema {
         /// The method's name on the wire.
         method: String,
     },
-    /// Write JSON Schemas, the OpenRPC document and the index into a folder.
-    Export {
-        /// The folder; created where it does not exist.
-        folder: PathBuf,
-    },
+    /// Write all documents into a folder, or single ones to files or standard output.
+    Export(super::export::Export),
+    #[command(flatten)]
+    Compat(super::compat::Compat),
 }
 
 impl Schema {
-    pub(super) fn run(self) -> Result<u8, Failure> {
+    pub(super) async fn run(self) -> Result<u8, Failure> {
         let catalogue = Catalogue::new(SERVICES).map_err(Failure::new)?;
         match self {
             Self::List { json: true } => println!("{:#}", catalogue.index()),
@@ -45,13 +42,8 @@ impl Schema {
                     ));
                 }
             },
-            Self::Export { folder } => {
-                for (path, text) in catalogue.files() {
-                    write(&folder.join(&path), &text)
-                        .map_err(|error| Failure::new(format!("cannot write {path}: {error}")))?;
-                    println!("{path}");
-                }
-            }
+            Self::Compat(command) => return command.run().await,
+            Self::Export(command) => command.run(&catalogue)?,
         }
         Ok(0)
     }
@@ -69,11 +61,4 @@ fn list(catalogue: &Catalogue) {
             println!("  {:<24} {:<10} {first_line}", method.name, method.idempotency.as_str());
         }
     }
-}
-
-fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(path, text)
 }

@@ -4,14 +4,16 @@ mod session;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::value::to_raw_value;
+use tokio::time::Instant;
 use traitwire::{Executed, KVError, KvClient, Retry, RpcClient, RpcError, Version};
 
 use self::session::{Session, Sessions};
 use super::machine::{KvCommand, KvQuestion};
 use super::server::{no_json, put_reply};
+use crate::bugs::{ServiceBug, has};
 use crate::call::{CallError, Pause, definite, within};
 use crate::retry::{Attempt, Put};
 use crate::services::kv::{GetArgs, GetReply, PutArgs};
@@ -119,12 +121,15 @@ impl ClusterKvClient {
         let mut tries = Tries::default();
         let mut put = Put::default();
         loop {
-            let session = self.shared.session(&mut tries, end).await?;
+            let session = self.shared.session(&mut tries, end).await;
+            let session = session.map_err(|error| put.unanswered(error))?;
             let ticket = session.ticket();
             // Whether a copy with this ticket may have taken effect.
             let mut maybe = false;
             loop {
+                let again = has(ServiceBug::TicketPerTry).then(|| session.ticket());
                 let ask = |stub: RsmStub| {
+                    let ticket = again.as_deref().unwrap_or(&ticket);
                     let args = SubmitArgs { ticket: Some(*ticket), command: command.clone() };
                     async move { stub.submit(args).await }
                 };
@@ -139,14 +144,16 @@ impl ClusterKvClient {
                     Err(error) => error,
                 };
                 maybe |= error.may_be_submitted();
+                let executed = if maybe { Executed::Unknown } else { Executed::No };
                 if error == ReplyErr::NoSession {
                     self.shared.sessions.end(&session).await;
-                    if maybe {
-                        put.after(Attempt::Failed(Executed::Unknown));
-                    }
+                    put.after(Attempt::Failed(executed));
                     break;
                 }
-                tries.pause(error, end).await?;
+                if let Err(error) = tries.pause(error, end).await {
+                    put.after(Attempt::Failed(executed));
+                    return Err(put.unanswered(error).into());
+                }
             }
         }
     }

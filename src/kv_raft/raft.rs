@@ -59,13 +59,15 @@ mod transport;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
+use tokio::time::Instant;
 
 use self::core::{Committed, Core, Options, Proposed, ReadOutcome, Refusal, Role, Time};
 use self::driver::{APPLY_BATCHES_MAX, Driver, Inbound, Inbox, Parts};
-use self::storage::{Opened, Snapshots, StorageError};
+use self::storage::{Opened, SnapshotAccess, Snapshots, StorageError};
 use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, SnapshotMeta, Term};
 
 pub use driver::Status;
@@ -86,7 +88,7 @@ pub struct Raft {
     inbox: Inbox,
     status: watch::Receiver<Status>,
     ended: watch::Receiver<Option<Result<(), Ended>>>,
-    snapshots: Arc<dyn Snapshots>,
+    snapshots: SnapshotAccess,
     service: Arc<RaftService>,
 }
 
@@ -143,7 +145,7 @@ impl Raft {
         transport: Arc<dyn Transport>,
     ) -> io::Result<(Arc<Self>, Applies)> {
         let Opened { storage, restored } = opened;
-        let snapshots = storage.snapshots();
+        let snapshots = SnapshotAccess::of(&*storage);
         let origin = Instant::now();
         let core = Core::new(options, restored, Time(0));
         let id = core.id();
@@ -270,8 +272,7 @@ impl Raft {
         let meta = self.inspect(move |core| core.snapshot_meta(index)).await.flatten();
         // A newer snapshot was installed meanwhile, or the node has stopped.
         let Some(meta) = meta else { return Ok(()) };
-        let snapshots = self.snapshots.clone();
-        let saved = tokio::task::spawn_blocking(move || snapshots.save(&meta, &mut state).map(|()| meta));
+        let saved = self.snapshots.run(move |snapshots| snapshots.save(&meta, &mut state).map(|()| meta));
         match saved.await {
             Ok(saved) => self.inbox.send(Inbound::SnapshotSaved(saved?)).await,
             Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
@@ -285,7 +286,7 @@ impl Raft {
     /// snapshot by now; [`Applies`] brings that one.
     pub fn read_snapshot(&self, meta: SnapshotMeta) -> impl Read + Send + 'static {
         SnapshotReader {
-            snapshots: self.snapshots.clone(),
+            snapshots: self.snapshots.snapshots.clone(),
             meta,
             offset: 0,
             piece: bytes::Bytes::new(),
@@ -293,13 +294,19 @@ impl Raft {
         }
     }
 
+    /// Runs what may wait for this node's disk where that holds up nobody.
+    pub(super) async fn with_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.snapshots.run(|_| work()).await
+    }
+
     /// Hands the leadership over, to a certain node or to whoever has most of the log, and waits until this node does not
     /// lead. False when it still does after two seconds.
     pub async fn transfer(&self, to: Option<NodeId>) -> bool {
-        self.inbox.send(Inbound::Transfer(to)).await;
-        let mut status = self.status.clone();
-        let handed_over = status.wait_for(|status| status.role != Role::Leader);
-        tokio::time::timeout(TRANSFER_TIMEOUT, handed_over).await.is_ok()
+        let transfer = self.inbox.request(|handed_over| Inbound::Transfer { to, handed_over });
+        tokio::time::timeout(TRANSFER_TIMEOUT, transfer).await.is_ok()
     }
 
     /// Stops the node, once it has done what was asked before.

@@ -15,6 +15,7 @@
 //! - From time to time the leader writes into the log what its replies add up to. A node that has come to something else
 //!   stops, since it would answer wrongly.
 
+mod applied;
 mod apply;
 mod entry;
 mod open;
@@ -30,11 +31,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use traitwire::CallContext;
 
+use self::applied::Applied;
 use self::apply::{Applier, Replica};
 use self::entry::Action;
 use self::waiters::Waiters;
 use super::raft::core::Refusal;
 use super::raft::{Applies, Raft, RaftError};
+use crate::bugs::{ServiceBug, has};
 use crate::services::raft::Index;
 use crate::services::rsm::{ReplyErr, Ticket};
 
@@ -80,7 +83,7 @@ pub struct Rsm<M> {
     raft: Arc<Raft>,
     replica: Arc<Mutex<Replica<M>>>,
     waiters: Waiters,
-    applied: watch::Receiver<Index>,
+    applied: Arc<Applied>,
     ended: watch::Receiver<Option<Result<(), Arc<RsmError>>>>,
 }
 
@@ -89,9 +92,9 @@ impl<M: StateMachine> Rsm<M> {
     pub fn start(raft: Arc<Raft>, applies: Applies, machine: M, options: RsmOptions) -> Arc<Self> {
         let replica = Arc::new(Mutex::new(Replica::new(machine)));
         let waiters = Waiters::default();
-        let (applied_in, applied) = watch::channel(0);
+        let applied = Arc::new(Applied::default());
         let (ended_in, ended) = watch::channel(None);
-        let applier = Applier::new(raft.clone(), replica.clone(), waiters.clone(), applied_in, options);
+        let applier = Applier::new(raft.clone(), replica.clone(), waiters.clone(), applied.clone(), options);
         tokio::spawn(async move {
             let result = applier.run(applies).await.map_err(Arc::new);
             if let Err(error) = &result {
@@ -129,10 +132,15 @@ impl<M: StateMachine> Rsm<M> {
     /// When this node does not lead, or is not sure of it in time.
     pub async fn read<T>(&self, look: impl FnOnce(&M) -> T) -> Result<T, ReplyErr> {
         let confirmed = async {
+            if has(ServiceBug::ReadWithoutAsking) && self.raft.get_state().1 {
+                return Ok(());
+            }
             let index = self.raft.read_index().await.map_err(refused)?;
-            let mut applied = self.applied.clone();
-            let ended = |_| ReplyErr::NoAnswer { message: "the node is stopping".into(), submitted: false };
-            applied.wait_for(|applied| *applied >= index).await.map(|_| ()).map_err(ended)
+            if has(ServiceBug::ReadTooEarly) || self.applied.reach(index).await {
+                Ok(())
+            } else {
+                Err(ReplyErr::NoAnswer { message: "the node is stopping".into(), submitted: false })
+            }
         };
         let late =
             |_| ReplyErr::NoAnswer { message: "no majority has answered in time".into(), submitted: false };
@@ -152,7 +160,12 @@ impl<M: StateMachine> Rsm<M> {
 
     /// Up to where this node has applied the log.
     pub fn applied_index(&self) -> Index {
-        *self.applied.borrow()
+        self.applied.index()
+    }
+
+    /// How many commands wait here for their replies.
+    pub fn waiting(&self) -> usize {
+        self.waiters.len()
     }
 
     /// Ends everybody's wait, and the node.
@@ -175,7 +188,7 @@ impl<M: StateMachine> Rsm<M> {
     }
 
     async fn act(&self, action: Action<'_>) -> Result<Box<RawValue>, ReplyErr> {
-        let id = fastrand::u64(..);
+        let id = if has(ServiceBug::IdsCollide) { fastrand::u64(..4) } else { fastrand::u64(..) };
         let command = entry::encode(id, &action);
         let too_many = || ReplyErr::Exhausted("too many commands wait, or the node is stopping".into());
         let mut place = self.waiters.enter(id).ok_or_else(too_many)?;
@@ -197,7 +210,7 @@ impl<M: StateMachine> Rsm<M> {
 fn deadline() -> Instant {
     let latest = Instant::now() + WAIT_MAX;
     match CallContext::current().and_then(|context| context.deadline) {
-        Some(deadline) => latest.min(deadline.into()),
+        Some(deadline) => latest.min(deadline),
         None => latest,
     }
 }
@@ -220,7 +233,7 @@ fn refused(error: RaftError) -> ReplyErr {
 }
 
 fn deposed(leader: Option<crate::services::raft::NodeId>) -> ReplyErr {
-    ReplyErr::WrongLeader { leader, submitted: true }
+    ReplyErr::WrongLeader { leader, submitted: !has(ServiceBug::DeposedMeansNever) }
 }
 
 fn stopping() -> ReplyErr {

@@ -11,6 +11,7 @@ use traitwire::{Retry, RpcClient, RpcError, RpcResult, Services};
 use super::machine::{KvCommand, KvMachine, KvQuestion, KvReply};
 use super::raft::core::Role;
 use super::rsm::{NodeConfig, OpenError, Rsm, RsmError, WAIT_MAX};
+use crate::bugs::{ServiceBug, has};
 use crate::kv_single::server::check_key;
 use crate::services::kv::{GetArgs, GetReply, Kv, KvServer, PutArgs, PutReply};
 use crate::services::raft::NodeId;
@@ -37,8 +38,22 @@ impl Node {
     pub fn start(config: &NodeConfig) -> Result<Self, OpenError> {
         let rsm = Rsm::open(config, KvMachine::default())?;
         let others = config.peers.iter().filter(|(peer, _)| **peer != config.id);
-        let others = others.map(|(peer, url)| (*peer, stub(url, config.id))).collect();
-        Ok(Self { id: config.id, rsm, others: Arc::new(others) })
+        let client_id = usize::try_from(config.id).unwrap_or(usize::MAX);
+        let others = others.map(|(peer, url)| {
+            // What is worth another try is decided here.
+            (*peer, RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never()).build())
+        });
+        Ok(Self::over(config.id, rsm, others))
+    }
+
+    /// A node of what runs already, which reaches the other nodes through these clients.
+    pub fn over(
+        id: NodeId,
+        rsm: Arc<Rsm<KvMachine>>,
+        others: impl IntoIterator<Item = (NodeId, RpcClient)>,
+    ) -> Self {
+        let others = others.into_iter().map(|(peer, client)| (peer, RsmStub::new(client))).collect();
+        Self { id, rsm, others: Arc::new(others) }
     }
 
     /// What the node offers: to its peers, to clients of the cluster, and to whoever knows only the key-value service.
@@ -72,11 +87,6 @@ impl Node {
             Ok(()) => std::future::pending().await,
         }
     }
-}
-
-fn stub(url: &str, from: NodeId) -> RsmStub {
-    let client_id = usize::try_from(from).unwrap_or(usize::MAX);
-    RsmStub::new(RpcClient::builder(url.to_owned()).client_id(client_id).retry(Retry::never()).build())
 }
 
 fn status(id: NodeId, rsm: &Rsm<KvMachine>) -> StatusReply {
@@ -178,7 +188,9 @@ pub(super) fn no_json(error: serde_json::Error) -> ReplyErr {
 /// Whether the same call may go better elsewhere or later, and cannot take effect twice.
 fn is_worth_another(error: &ReplyErr) -> bool {
     match error {
-        ReplyErr::WrongLeader { submitted, .. } | ReplyErr::NoAnswer { submitted, .. } => !submitted,
+        ReplyErr::WrongLeader { submitted, .. } | ReplyErr::NoAnswer { submitted, .. } => {
+            !submitted || has(ServiceBug::PassOnAgain)
+        }
         ReplyErr::NoSession | ReplyErr::TooManyUnanswered | ReplyErr::Exhausted(_) | ReplyErr::Invalid(_) => {
             false
         }

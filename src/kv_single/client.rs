@@ -1,7 +1,8 @@
 //! The client of a single server: it sends again until there is an answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use traitwire::{KVError, KvClient, RpcClient, Version};
 
 use crate::call::{CallError, Pause, definite, within};
@@ -73,7 +74,7 @@ impl SingleKvClient {
                 return result.map_err(CallError::from);
             }
             if let Some(error) = error {
-                pause.before_another(error, end).await?;
+                pause.before_another(error, end).await.map_err(|error| put.unanswered(error))?;
             }
         }
     }

@@ -20,6 +20,7 @@ pub trait Kv: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetArgs {
     /// The key, of 1 to 65,536 bytes.
+    #[schemars(length(min = 1, max = 65_536))]
     pub key: String,
 }
 
@@ -38,6 +39,7 @@ pub struct GetReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PutArgs {
     /// The key, of 1 to 65,536 bytes.
+    #[schemars(length(min = 1, max = 65_536))]
     pub key: String,
     /// The new value.
     pub value: String,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{RpcClient, Shared, TransportEndpoint};
 use crate::call::{CLIENT_ID, Call};
@@ -18,6 +18,7 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 pub struct RpcClientBuilder {
     url: String,
     client_id: usize,
+    headers: HeaderMap,
     timeout: Duration,
     retry: Retry,
     coalesce: CoalesceLimits,
@@ -30,6 +31,7 @@ impl RpcClientBuilder {
         Self {
             url,
             client_id: 0,
+            headers: HeaderMap::new(),
             timeout: TIMEOUT_DEFAULT,
             retry: Retry::default(),
             coalesce: CoalesceLimits::default(),
@@ -42,6 +44,13 @@ impl RpcClientBuilder {
     #[must_use]
     pub fn client_id(mut self, client_id: usize) -> Self {
         self.client_id = client_id;
+        self
+    }
+
+    /// A header sent with every call.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
         self
     }
 
@@ -83,6 +92,7 @@ impl RpcClientBuilder {
     /// The client.
     pub fn build(self) -> RpcClient {
         let mut base = Call::new("", "");
+        base.headers = Arc::new(self.headers);
         base.set_header(CLIENT_ID.clone(), HeaderValue::from(self.client_id));
         let transport =
             self.transport.unwrap_or_else(|| Arc::new(HttpTransport::new(&self.url, self.coalesce)));

@@ -2,18 +2,27 @@
 
 use std::collections::HashMap;
 
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use traitwire_schema::{Catalogue, ServiceDescriptor};
+use traitwire_schema::{Catalogue, ServiceDescriptor, html_policy};
 
 use crate::error::{Code, RpcError, RpcResult};
 
-/// Every document, as text.
+/// Every document, by its path.
 pub(super) struct Documents {
-    pub(super) index: Bytes,
-    pub(super) openrpc: Bytes,
-    pub(super) fingerprint: Bytes,
-    types: HashMap<String, Bytes>,
+    by_path: HashMap<String, Document>,
+    openrpc: Bytes,
+}
+
+/// A document as it is sent.
+#[derive(Clone)]
+pub(super) struct Document {
+    content_type: &'static str,
+    text: Bytes,
+    /// What a page may do: its Content-Security-Policy.
+    policy: Option<HeaderValue>,
 }
 
 impl Documents {
@@ -21,30 +30,67 @@ impl Documents {
     pub(super) fn new(services: &[&'static ServiceDescriptor]) -> RpcResult<Self> {
         let catalogue = Catalogue::new(services)
             .map_err(|error| RpcError::new(Code::FailedPrecondition, error.to_string()).not_executed())?;
-        let types = catalogue
+        let openrpc = Bytes::from(catalogue.openrpc().to_string());
+        let mut by_path: HashMap<String, Document> = catalogue
             .document_names()
             .into_iter()
-            .filter_map(|name| Some((name.to_owned(), text(&catalogue.type_document(name)?))))
+            .filter_map(|name| {
+                Some((format!("_schema/types/{name}.json"), json(&catalogue.type_document(name)?)))
+            })
             .collect();
-        Ok(Self {
-            index: text(&catalogue.index()),
-            openrpc: text(&catalogue.openrpc()),
-            fingerprint: text(&json!({ "fingerprint": catalogue.fingerprint() })),
-            types,
-        })
+        by_path.extend(
+            [
+                ("_schema", json(&catalogue.index())),
+                ("_schema/openrpc.json", Document { text: openrpc.clone(), ..json(&Value::Null) }),
+                ("_schema/openapi.json", json(&catalogue.openapi())),
+                ("_schema/contract.json", json(&catalogue.contract())),
+                ("_schema/fingerprint", json(&json!({ "fingerprint": catalogue.fingerprint() }))),
+                ("_schema/docs", page(catalogue.html())),
+                ("_schema/client.ts", plain("text/typescript; charset=utf-8", catalogue.typescript())),
+                ("_schema/schema.md", plain("text/markdown; charset=utf-8", catalogue.markdown())),
+            ]
+            .map(|(path, document)| (path.to_owned(), document)),
+        );
+        Ok(Self { by_path, openrpc })
     }
 
     /// What `GET /_schema` and the paths below it give; nothing where there is no such document.
-    pub(super) fn at(&self, path: &str) -> Option<&Bytes> {
-        match path {
-            "_schema" => Some(&self.index),
-            "_schema/openrpc.json" => Some(&self.openrpc),
-            "_schema/fingerprint" => Some(&self.fingerprint),
-            _ => self.types.get(path.strip_prefix("_schema/types/")?.strip_suffix(".json")?),
-        }
+    pub(super) fn at(&self, path: &str) -> Option<&Document> {
+        self.by_path.get(path)
+    }
+
+    /// The OpenRPC document as JSON.
+    pub(super) fn openrpc(&self) -> &Bytes {
+        &self.openrpc
     }
 }
 
-fn text(document: &Value) -> Bytes {
-    Bytes::from(document.to_string())
+impl Document {
+    /// The response that brings it.
+    pub(super) fn response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.text.clone()));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(policy) = &self.policy {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+            headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        }
+        response
+    }
+}
+
+fn json(document: &Value) -> Document {
+    plain("application/json", document.to_string())
+}
+
+fn plain(content_type: &'static str, text: String) -> Document {
+    Document { content_type, text: Bytes::from(text), policy: None }
+}
+
+fn page(text: String) -> Document {
+    // That no other page may frame this one cannot be said inside of it.
+    let policy = format!("{}; frame-ancestors 'none'", html_policy());
+    let policy = HeaderValue::from_str(&policy).expect("a policy is made of printable letters");
+    Document { policy: Some(policy), ..plain("text/html; charset=utf-8", text) }
 }

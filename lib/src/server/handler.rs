@@ -6,12 +6,12 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
 use crate::call::{Call, CallContext};
@@ -105,7 +105,7 @@ async fn until(
 ) -> RpcResult<Bytes> {
     match deadline {
         None => running.await,
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), running).await.unwrap_or_else(|_| {
+        Some(deadline) => tokio::time::timeout_at(deadline, running).await.unwrap_or_else(|_| {
             Err(RpcError::deadline_exceeded("the deadline passed before the call ended"))
         }),
     }

@@ -1,11 +1,12 @@
 //! Which request goes where, and how replies and errors stand in HTTP.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::batch::{self, Answer, Envelope};
 use super::body;
@@ -64,7 +65,7 @@ fn get(service: &Service, path: &str) -> Response<Body> {
     };
     let nothing = || RpcError::new(Code::NotFound, format!("there is nothing at /{path}")).not_executed();
     match found.and_then(|document| document.cloned().ok_or_else(nothing)) {
-        Ok(document) => json(StatusCode::OK, document),
+        Ok(document) => document.response(),
         Err(error) => error_response(error.code().http_status(), &error),
     }
 }

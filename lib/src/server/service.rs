@@ -95,7 +95,7 @@ impl Service {
 
     /// The OpenRPC document.
     pub(super) fn discover(&self) -> RpcResult<Bytes> {
-        self.documents().map(|documents| documents.openrpc.clone())
+        self.documents().map(|documents| documents.openrpc().clone())
     }
 
     /// Runs a call that is within the limits.

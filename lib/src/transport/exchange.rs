@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use reqwest::{Client, Method, Request, Response, Url};
+use tokio::time::Instant;
 
 use crate::call::{Call, TIMEOUT_MS, TIMEOUT_MS_MAX};
 use crate::error::{Code, RpcError, RpcResult};

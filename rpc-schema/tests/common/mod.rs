@@ -1,6 +1,10 @@
 //! Descriptors to start from, as the attribute would write them.
 #![allow(dead_code, reason = "each suite uses some of it")]
 
+pub(crate) mod hard;
+pub(crate) mod many;
+pub(crate) mod small;
+
 use serde_json::Value;
 use traitwire_schema::{
     Catalogue, Compat, Idempotency, MethodDescriptor, Parameters, ServiceDescriptor, schema_of,

@@ -1,14 +1,15 @@
 //! The `raft` methods of a node: who may speak to it, and the way to its core.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use traitwire::{Code, RpcError, RpcResult};
+use traitwire::http::HeaderValue;
+use traitwire::{CallContext, Code, RpcError, RpcResult};
 
 use super::core::{Reply, Request};
 use super::driver::Inbox;
-use super::transport::{PROTOCOL, TERMS};
+use super::transport::{OWN_SCHEMA, PROTOCOL, SCHEMA, TERMS};
 use crate::services::raft::{
     AppendEntriesArgs, AppendEntriesReply, Index, InstallSnapshotArgs, InstallSnapshotReply, NodeId, Raft,
     Sender, TimeoutNowArgs, TimeoutNowReply, VoteArgs, VoteReply,
@@ -27,11 +28,36 @@ pub struct RaftService {
     others: BTreeSet<NodeId>,
     inbox: Inbox,
     refused: Mutex<BTreeSet<(NodeId, &'static str)>>,
+    strangers: Strangers,
+}
+
+/// The peers whose services are not those of this program, each with its fingerprint.
+#[derive(Default)]
+struct Strangers(Mutex<BTreeMap<NodeId, HeaderValue>>);
+
+impl Strangers {
+    /// Takes in what a peer says of its services. How many strangers there are now, if that is news.
+    fn hear(&self, from: NodeId, theirs: &HeaderValue) -> Option<usize> {
+        let mut strangers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = if *theirs == *OWN_SCHEMA {
+            strangers.remove(&from).is_some()
+        } else {
+            strangers.insert(from, theirs.clone()).as_ref() != Some(theirs)
+        };
+        is_news.then_some(strangers.len())
+    }
 }
 
 impl RaftService {
     pub(super) fn new(cluster: String, id: NodeId, others: BTreeSet<NodeId>, inbox: Inbox) -> Arc<Self> {
-        Arc::new(Self { cluster, id, others, inbox, refused: Mutex::default() })
+        Arc::new(Self {
+            cluster,
+            id,
+            others,
+            inbox,
+            refused: Mutex::default(),
+            strangers: Strangers::default(),
+        })
     }
 
     /// Why a sender is not spoken to, if it is not.
@@ -55,8 +81,26 @@ impl RaftService {
         Err(RpcError::new(Code::FailedPrecondition, message).not_executed())
     }
 
+    /// Notes whether a peer's services are those of this program. A program from before this header says nothing.
+    fn compare_schemas(&self, from: NodeId) {
+        let context = CallContext::current();
+        let theirs = context.as_ref().and_then(|context| context.headers.get(&SCHEMA));
+        if let Some(theirs) = theirs
+            && let Some(peers) = self.strangers.hear(from, theirs)
+        {
+            let own = &*OWN_SCHEMA;
+            tracing::warn!(
+                from,
+                ?theirs,
+                ?own,
+                "{peers} of the peers have another schema: see `schema probe`"
+            );
+        }
+    }
+
     async fn ask(&self, sender: &Sender, request: Request) -> RpcResult<Reply> {
         self.refuse(sender)?;
+        self.compare_schemas(sender.from);
         contradiction(&request).map_or(Ok(()), |what| Err(RpcError::invalid_argument(what)))?;
         self.inbox.ask(sender.from, request).await
     }
@@ -136,5 +180,23 @@ impl Raft for RaftService {
             Reply::TimeoutNow(reply) => Ok(reply),
             other => Err(unexpected(other)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use traitwire::http::HeaderValue;
+
+    use super::{OWN_SCHEMA, Strangers};
+
+    #[test]
+    fn strangers_are_counted_and_told_of_once() {
+        let (strangers, other) = (Strangers::default(), HeaderValue::from_static("other"));
+        assert_eq!(strangers.hear(2, &OWN_SCHEMA), None);
+        assert_eq!(strangers.hear(2, &other), Some(1));
+        assert_eq!(strangers.hear(2, &other), None);
+        assert_eq!(strangers.hear(3, &other), Some(2));
+        assert_eq!(strangers.hear(2, &OWN_SCHEMA), Some(1), "node 2 has been upgraded");
+        assert_eq!(strangers.hear(3, &HeaderValue::from_static("third")), Some(1));
     }
 }

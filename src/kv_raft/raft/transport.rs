@@ -2,14 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 
+use traitwire::http::{HeaderName, HeaderValue};
 use traitwire::{Retry, RpcClient, RpcError, RpcResult};
 
+use traitwire_schema::Catalogue;
+
 use super::core::{Reply, Request};
+use crate::index::SERVICES;
 use crate::services::raft::{NodeId, Raft as _, RaftStub, Sender, Term};
 
 /// The version of the protocol that this program speaks.
 pub const PROTOCOL: u32 = 1;
+
+/// The header in which a node tells its peers the fingerprint of its services. It is no field of `Sender`, since nothing
+/// depends on it: an operator of a half-upgraded cluster wants to know, the nodes do not.
+pub(super) static SCHEMA: HeaderName = HeaderName::from_static("x-traitwire-schema");
+
+/// The fingerprint of this program's services, as `schema probe` and `/_schema/fingerprint` show it.
+pub(super) static OWN_SCHEMA: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let catalogue = Catalogue::new(SERVICES).expect("a test makes the catalogue of this program");
+    HeaderValue::from_str(&catalogue.fingerprint()).expect("hexadecimal digits may stand in a header")
+});
 
 /// The terms that a cluster may reach: a new one each nanosecond for ages. Whoever speaks of a later one is not believed, since
 /// no term could follow it.
@@ -38,7 +53,8 @@ impl RpcTransport {
         let clients = urls.iter().map(|(id, url)| {
             // The core decides what is sent again.
             let client_id = usize::try_from(from).unwrap_or(usize::MAX);
-            (*id, RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never()).build())
+            let client = RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never());
+            (*id, client.header(SCHEMA.clone(), OWN_SCHEMA.clone()).build())
         });
         Self::over(cluster, from, clients)
     }

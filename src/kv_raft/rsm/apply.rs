@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::applied::Applied;
 use super::entry::{self, Action, Entry};
 use super::sessions::{Sessions, Verdict};
 use super::waiters::{Outcome, Waiters};
 use super::{RsmOptions, StateMachine, deposed, locked, stopping};
+use crate::bugs::{ServiceBug, has};
 use crate::kv_raft::raft::core::{Committed, Role};
 use crate::kv_raft::raft::{Applies, Ended, Raft};
 use crate::services::raft::{self, Index, Payload, SnapshotMeta, Term};
@@ -88,6 +89,7 @@ impl<M: StateMachine> Replica<M> {
                     self.sessions.keep(&ticket, &reply);
                     Told::Reply(reply)
                 }
+                Verdict::Done(_) if has(ServiceBug::TicketRunsTwice) => Told::Reply(self.run(command)),
                 Verdict::Done(reply) => Told::Reply(reply),
                 Verdict::NoSession => Told::Error(ReplyErr::NoSession),
                 Verdict::TooManyUnanswered => Told::Error(ReplyErr::TooManyUnanswered),
@@ -123,7 +125,9 @@ impl<M: StateMachine> Replica<M> {
 
     /// The state as of now, to be read later.
     fn snapshot(&self) -> impl Read + Send + 'static {
-        let head = Head { digest: self.digest, sessions: self.sessions.clone() };
+        let forgets = has(ServiceBug::SnapshotWithoutSessions);
+        let sessions = if forgets { Sessions::default() } else { self.sessions.clone() };
+        let head = Head { digest: self.digest, sessions };
         let head = serde_json::to_vec(&head).expect("it has string keys and a Vec takes all");
         let length = (head.len() as u64).to_le_bytes();
         io::Cursor::new(length).chain(io::Cursor::new(head)).chain(self.machine.snapshot())
@@ -164,7 +168,7 @@ pub(super) struct Applier<M> {
     raft: Arc<Raft>,
     replica: Arc<Mutex<Replica<M>>>,
     waiters: Waiters,
-    applied: watch::Sender<Index>,
+    applied: Arc<Applied>,
     options: RsmOptions,
     /// The bytes of the entries since the newest snapshot.
     log_bytes: usize,
@@ -179,7 +183,7 @@ impl<M: StateMachine> Applier<M> {
         raft: Arc<Raft>,
         replica: Arc<Mutex<Replica<M>>>,
         waiters: Waiters,
-        applied: watch::Sender<Index>,
+        applied: Arc<Applied>,
         options: RsmOptions,
     ) -> Self {
         Self { raft, replica, waiters, applied, options, log_bytes: 0, saving: None, leads_in: None }
@@ -240,7 +244,7 @@ impl<M: StateMachine> Applier<M> {
         for (id, told) in told {
             self.waiters.tell(id, || told.outcome());
         }
-        self.applied.send_replace(applied);
+        self.applied.advance(applied);
         if let Some((index, digest)) = compare
             && self.leads_in.is_some()
         {
@@ -279,19 +283,24 @@ impl<M: StateMachine> Applier<M> {
         let index = meta.last_index;
         let snapshot = self.raft.read_snapshot(meta);
         let replica = self.replica.clone();
-        let restored = tokio::task::spawn_blocking(move || {
-            locked(&replica).restore(index, io::BufReader::new(snapshot))
-        });
-        match restored.await.map_err(io::Error::other).flatten() {
+        let restore = move || locked(&replica).restore(index, io::BufReader::new(snapshot));
+        match self.raft.with_disk(restore).await.map_err(io::Error::other).flatten() {
             Ok(()) => {
                 self.log_bytes = 0;
-                self.applied.send_replace(index);
+                self.applied.advance(index);
                 Ok(())
             }
             // There is a newer one, which comes next.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(RsmError::Snapshot(error)),
         }
+    }
+}
+
+impl<M> Drop for Applier<M> {
+    /// Also when the state machine panics.
+    fn drop(&mut self) {
+        self.applied.end();
     }
 }
 

@@ -12,6 +12,9 @@ use crate::kv_raft::raft::storage::{Identity, RealDisk, StorageError};
 use crate::kv_raft::raft::{Raft, RpcTransport};
 use crate::services::raft::{Membership, NodeId};
 
+/// The bytes of entries that stay in the log after a snapshot, at most, in multiples of what makes a snapshot due.
+const TRAILING_PER_SNAPSHOT: usize = 4;
+
 /// What a node needs to know to start.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -56,7 +59,12 @@ impl<M: StateMachine> Rsm<M> {
         let identity = Identity { cluster: cluster.clone(), node: *id };
         let opened = Wal::open(disk, identity, WalOptions::default())?;
         let membership = Membership::of(peers.keys().copied().chain([*id]));
-        let options = Options::new(*id, membership, fastrand::u64(..));
+        let mut options = Options::new(*id, membership, fastrand::u64(..));
+        if rsm.snapshot_log_bytes > 0 {
+            // What stays of the log for followers that are behind is in proportion to what a snapshot replaces.
+            let trailing_bytes = rsm.snapshot_log_bytes.saturating_mul(TRAILING_PER_SNAPSHOT);
+            options.trailing_bytes_max = options.trailing_bytes_max.min(trailing_bytes);
+        }
         let transport = Arc::new(RpcTransport::new(cluster, *id, peers));
         let (raft, applies) = Raft::start(cluster, options, opened, transport).map_err(failed)?;
         Ok(Self::start(raft, applies, machine, *rsm))

@@ -1,6 +1,6 @@
 //! Who waits for a command to be applied. Nobody waits for ever, and nobody who has left is remembered.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ pub(super) struct Waiters(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    by_id: HashMap<u64, Waiter>,
+    by_id: BTreeMap<u64, Waiter>,
     /// Nobody may begin to wait any more.
     closed: bool,
 }
@@ -71,7 +71,7 @@ impl Waiters {
         let ended: Vec<_> = {
             let mut state = self.lock();
             let is_over = |_: &u64, waiter: &mut Waiter| waiter.term.is_some_and(|it| it <= term);
-            state.by_id.extract_if(is_over).collect()
+            state.by_id.extract_if(.., is_over).collect()
         };
         for (_, waiter) in ended {
             let _left = waiter.tell.send(Err(why.clone()));
@@ -80,17 +80,17 @@ impl Waiters {
 
     /// Ends all who wait, and lets nobody in any more.
     pub(super) fn close(&self, why: &ReplyErr) {
-        let ended: Vec<_> = {
+        let ended = {
             let mut state = self.lock();
             state.closed = true;
-            state.by_id.drain().collect()
+            std::mem::take(&mut state.by_id)
         };
         for (_, waiter) in ended {
             let _left = waiter.tell.send(Err(why.clone()));
         }
     }
 
-    #[cfg(test)]
+    /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.lock().by_id.len()
     }

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use traitwire_kv::bugs::ServiceBug;
 use traitwire_kv::kv_raft::raft::core::Bug;
 
 use crate::host_bug::HostBug;
 use crate::plan::SeededBug;
 use crate::run::{guard, run_seed};
 use crate::scenarios;
+use crate::stack::{self, StackPlan};
 use crate::violation::Violation;
 
 /// How many seeds a bug is run with, at most.
@@ -39,7 +41,8 @@ pub struct Entry {
 /// All bugs.
 pub fn all() -> Vec<SeededBug> {
     let core = Bug::ALL.into_iter().map(SeededBug::Core);
-    core.chain(HostBug::ALL.into_iter().map(SeededBug::Host)).collect()
+    let host = HostBug::ALL.into_iter().map(SeededBug::Host);
+    core.chain(host).chain(ServiceBug::ALL.into_iter().map(SeededBug::Service)).collect()
 }
 
 /// The name of a bug, as it stands in the code.
@@ -47,6 +50,7 @@ pub fn name(bug: SeededBug) -> String {
     match bug {
         SeededBug::Core(bug) => format!("{bug:?}"),
         SeededBug::Host(bug) => format!("{bug:?}"),
+        SeededBug::Service(bug) => format!("{bug:?}"),
     }
 }
 
@@ -60,7 +64,7 @@ fn scenario_for(bug: SeededBug) -> Option<(&'static str, Scenario)> {
         SeededBug::Host(HostBug::RemovedMeansNever) => {
             return Some(("removed_and_committed", scenarios::removed_and_committed));
         }
-        SeededBug::Host(_) => return None,
+        SeededBug::Host(_) | SeededBug::Service(_) => return None,
     };
     Some(match bug {
         Bug::NoRetry => {
@@ -79,7 +83,14 @@ pub fn find(bug: SeededBug, seeds_max: u64) -> Entry {
         Some((by, scenario)) => {
             first(by, SCENARIO_SEEDS_MAX, |seed| guard(|| scenario(seed, Some(bug))).err())
         }
-        None => first("random runs", seeds_max, |seed| run_seed(seed, Some(bug)).violation),
+        None => match bug {
+            SeededBug::Core(_) | SeededBug::Host(_) => {
+                first("random runs", seeds_max, |seed| run_seed(seed, Some(bug)).violation)
+            }
+            SeededBug::Service(bug) => first("random runs of whole nodes", seeds_max, |seed| {
+                stack::run_with_bug(&StackPlan::draw(seed), bug, false).violation
+            }),
+        },
     };
     Entry { bug, killer }
 }
@@ -113,6 +124,7 @@ fn describe(bug: SeededBug) -> String {
     let source = match bug {
         SeededBug::Core(_) => include_str!("../../../src/kv_raft/raft/core/bugs.rs"),
         SeededBug::Host(_) => include_str!("host_bug.rs"),
+        SeededBug::Service(_) => include_str!("../../../src/bugs.rs"),
     };
     let variant = format!("    {},", name(bug));
     let before = source.lines().take_while(|line| *line != variant);

@@ -26,5 +26,6 @@ pub mod run;
 pub mod scenarios;
 mod shadow;
 mod show;
+pub mod stack;
 mod trace;
 pub mod violation;

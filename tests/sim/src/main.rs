@@ -4,6 +4,8 @@
 //! cargo run --release -p traitwire-sim -- run --seeds 10000    all faults; exit code 1 when a rule is broken
 //! cargo run --release -p traitwire-sim -- replay 4711          one seed again, with what happened line by line
 //! cargo run --release -p traitwire-sim -- bugs                 the bank of bugs: each must be found
+//! cargo run --release -p traitwire-sim -- stack --seeds 1000   whole nodes with their clients, in virtual time
+//! cargo run --release -p traitwire-sim -- stack --row V14      one scenario of them; --show prints what happened
 //! ```
 //!
 //! A seed decides everything: how many nodes there are, the network, the faults, the load and every chance in between. So a
@@ -20,6 +22,7 @@ use clap::{Parser, Subcommand};
 use traitwire_sim::bank::{self, Entry, SEEDS_MAX};
 use traitwire_sim::plan::SeededBug;
 use traitwire_sim::run::{Outcome, replay_seed, run_seed};
+use traitwire_sim::stack::{self, ROWS, Row, StackPlan};
 
 /// How many lines of what happened are printed for a run that broke a rule.
 const LINES_SHOWN: usize = 60;
@@ -53,24 +56,51 @@ enum Command {
         #[arg(long)]
         bug: Option<String>,
     },
+    /// Runs whole nodes with their clients in virtual time.
+    Stack {
+        /// How many seeds.
+        #[arg(long, default_value_t = 100)]
+        seeds: u64,
+        /// The first one.
+        #[arg(long, default_value_t = 1)]
+        start: u64,
+        /// Runs this scenario instead of what the seed draws; `all` for all of them.
+        #[arg(long)]
+        row: Option<String>,
+        /// Prints what happened, line by line.
+        #[arg(long)]
+        show: bool,
+        /// Ends with one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Runs each bug of the bank until it is found.
     Bugs {
         /// Prints one line of JSON a bug.
         #[arg(long)]
         json: bool,
         /// Writes the table to `tests/sim/BUGS.md`.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "only")]
         write: bool,
+        /// Runs this one alone.
+        #[arg(long)]
+        only: Option<String>,
     },
 }
 
 fn main() -> ExitCode {
     // A panic of the code under test is a broken rule, and printed as one.
-    std::panic::set_hook(Box::new(|_| {}));
-    let succeeded = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    if !matches!(command, Command::Stack { .. }) {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let succeeded = match command {
         Command::Run { seeds, start, json } => run(start, seeds, json),
         Command::Replay { seed, bug } => replay(seed, bug.as_deref()),
-        Command::Bugs { json, write } => bugs(json, write),
+        Command::Stack { seeds, start, row, show, json } => {
+            run_stack(&(start..start.saturating_add(seeds)), row.as_deref(), show, json)
+        }
+        Command::Bugs { json, write, only } => bugs(json, write, only.as_deref()),
     };
     if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -114,6 +144,41 @@ fn run(start: u64, seeds: u64, json: bool) -> bool {
     broken.is_empty()
 }
 
+/// Runs whole nodes: what each seed draws, or a scenario, or all of them.
+fn run_stack(seeds: &std::ops::Range<u64>, row: Option<&str>, show: bool, json: bool) -> bool {
+    let rows: Vec<Option<&Row>> = match row {
+        None => vec![None],
+        Some("all") => ROWS.iter().map(Some).collect(),
+        Some(id) => ROWS.iter().filter(|row| row.id == id).map(Some).collect(),
+    };
+    if rows.is_empty() {
+        let ids: Vec<_> = ROWS.iter().map(|row| row.id).collect();
+        eprintln!("there is no such scenario; there are: {}", ids.join(", "));
+        return false;
+    }
+    let begun = Instant::now();
+    let mut total = stack::Totals::default();
+    for row in rows {
+        for seed in seeds.clone() {
+            let plan = row.map_or_else(|| StackPlan::draw(seed), |row| row.plan(seed));
+            let outcome = stack::run_plan(&plan, show);
+            outcome.lines.iter().for_each(|line| println!("{line}"));
+            total.add(&outcome);
+            if let Some(violation) = &outcome.violation {
+                let of = row.map(|row| format!(" --row '{}'", row.id)).unwrap_or_default();
+                println!("seed {seed}: {violation}");
+                println!("to see it: traitwire-sim stack --seeds 1 --start {seed} --show{of}");
+            }
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{total} in {seconds:.1} s");
+    if json {
+        println!("{}", total.json(seconds));
+    }
+    total.violations == 0
+}
+
 fn replay(seed: u64, bug: Option<&str>) -> bool {
     let bug = match bug {
         None => None,
@@ -125,6 +190,12 @@ fn replay(seed: u64, bug: Option<&str>) -> bool {
             }
         },
     };
+    if let Some(SeededBug::Service(bug)) = bug {
+        let outcome = stack::run_with_bug(&StackPlan::draw(seed), bug, true);
+        outcome.lines.iter().for_each(|line| println!("{line}"));
+        outcome.violation.iter().for_each(|violation| println!("seed {seed}: {violation}"));
+        return outcome.violation.is_none();
+    }
     let outcome = replay_seed(seed, bug);
     show(&outcome, usize::MAX);
     println!("{:?}, trace {:016x}", outcome.counts, outcome.trace);
@@ -145,9 +216,12 @@ fn named(name: &str) -> Option<SeededBug> {
     bank::all().into_iter().find(|bug| bank::name(*bug) == name)
 }
 
-fn bugs(json: bool, write: bool) -> bool {
+fn bugs(json: bool, write: bool, only: Option<&str>) -> bool {
     let mut entries = Vec::new();
     for bug in bank::all() {
+        if only.is_some_and(|only| only != bank::name(bug)) {
+            continue;
+        }
         let entry = bank::find(bug, SEEDS_MAX);
         print_entry(&entry, json);
         entries.push(entry);

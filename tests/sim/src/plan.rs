@@ -1,5 +1,6 @@
 //! What a run is: how many nodes, what network, which faults how often, what load. A seed draws all of it.
 
+use traitwire_kv::bugs::ServiceBug;
 use traitwire_kv::kv_raft::raft::core::{Bug, Options};
 use traitwire_kv::services::raft::{Membership, NodeId};
 
@@ -42,6 +43,8 @@ pub enum SeededBug {
     Core(Bug),
     /// One of what surrounds it.
     Host(HostBug),
+    /// One of the state machine, the clients or the lock.
+    Service(ServiceBug),
 }
 
 /// What clients do.
@@ -181,7 +184,7 @@ impl Plan {
         options.trailing_entries = self.core.trailing_entries;
         options.bug = match self.bug {
             Some(SeededBug::Core(bug)) => Some(bug),
-            Some(SeededBug::Host(_)) | None => None,
+            Some(SeededBug::Host(_) | SeededBug::Service(_)) | None => None,
         };
         options
     }

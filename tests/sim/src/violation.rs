@@ -35,6 +35,10 @@ pub enum Rule {
     Liveness,
     /// Nodes do not drown each other in messages.
     NoStorm,
+    /// One client at a time holds the lock, with tokens that rise.
+    MutualExclusion,
+    /// A node ends only when it is made to.
+    StaysUp,
     /// The bar of a scenario.
     Bar,
     /// The code's own assertions hold.
@@ -60,6 +64,8 @@ impl Rule {
             Self::Storage => "storage keeps what it synced",
             Self::Liveness => "liveness",
             Self::NoStorm => "no storm of messages",
+            Self::MutualExclusion => "mutual exclusion",
+            Self::StaysUp => "nodes stay up",
             Self::Bar => "bar",
             Self::NoPanic => "an assertion of the code",
         }

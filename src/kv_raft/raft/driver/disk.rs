@@ -100,16 +100,16 @@ impl Disk {
     }
 
     /// Has everything written that was taken, and waits for it.
-    pub(super) fn close(self) -> std::thread::Result<()> {
+    pub(super) async fn close(self) {
         match self.way {
             Way::Thread { jobs, thread } => {
                 drop(jobs);
-                thread.join()
+                // It has said what went wrong, if anything did.
+                let _ended = tokio::task::spawn_blocking(move || thread.join()).await;
             }
             Way::Here(mut writer) => {
                 let rested = writer.rest();
                 writer.report_failure(rested);
-                Ok(())
             }
         }
     }

@@ -28,8 +28,8 @@ pub(in crate::kv_raft::raft) enum Inbound {
     Read { answer: oneshot::Sender<ReadOutcome> },
     /// A snapshot is on the disk.
     SnapshotSaved(SnapshotMeta),
-    /// The leadership is to be handed over.
-    Transfer(Option<NodeId>),
+    /// The leadership is to be handed over; told when this node does not lead (any more).
+    Transfer { to: Option<NodeId>, handed_over: oneshot::Sender<()> },
     /// Somebody wants to look at the core.
     Inspect(Box<dyn FnOnce(&Core) + Send>),
     /// The node is to stop, once everything before is done.

@@ -9,9 +9,10 @@ mod peers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use self::disk::Disk;
 use self::peers::Peers;
@@ -19,7 +20,7 @@ use super::core::{
     Committed, Core, DiskSpace, Effects, Event, Input, Persist, Proposed, ReadOutcome, Refusal, Reply, Role,
     Time, Token,
 };
-use super::storage::{Snapshots, StorageError};
+use super::storage::{SnapshotAccess, StorageError};
 use super::transport::Transport;
 use crate::services::raft::{Command, Index, NodeId, Term};
 
@@ -72,6 +73,8 @@ pub(super) struct Driver {
     next_token: Token,
     answers: BTreeMap<Token, oneshot::Sender<Reply>>,
     reads: BTreeMap<Token, oneshot::Sender<ReadOutcome>>,
+    /// Who waits until this node does not lead.
+    transfers: Vec<oneshot::Sender<()>>,
     /// What the core is told before anything else.
     backlog: VecDeque<Input>,
     /// What the steps of this round want to persist.
@@ -82,7 +85,7 @@ pub(super) struct Driver {
 pub(super) struct Parts {
     pub(super) core: Core,
     pub(super) storage: Box<dyn super::storage::Storage>,
-    pub(super) snapshots: Arc<dyn Snapshots>,
+    pub(super) snapshots: SnapshotAccess,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) inbox: (mpsc::WeakSender<Inbound>, mpsc::Receiver<Inbound>),
     pub(super) applies: mpsc::Sender<Committed>,
@@ -111,6 +114,7 @@ impl Driver {
             next_token: 0,
             answers: BTreeMap::new(),
             reads: BTreeMap::new(),
+            transfers: Vec::new(),
             backlog,
             persist: None,
         };
@@ -135,6 +139,8 @@ impl Driver {
             // Where a snapshot waits for the disk there is more to come, but nothing to make room for.
             let is_held_up = self.has_more_to_hand_out() && applies.capacity() == 0;
             tokio::select! {
+                // What the disk says is news at most once a batch, and the deadline is looked at in each round.
+                biased;
                 report = self.disk.changed() => {
                     if let Some(error) = report.failed {
                         return Err(error);
@@ -148,8 +154,7 @@ impl Driver {
                 count = self.inbox.recv_many(&mut round, MESSAGES_PER_ROUND), if has_room => {
                     if count == 0 || !self.take(&mut round) {
                         self.carry_out();
-                        // The thread has said what went wrong, if anything did.
-                        let _ended = tokio::task::spawn_blocking(move || self.disk.close()).await;
+                        self.disk.close().await;
                         return Ok(());
                     }
                 }
@@ -201,7 +206,11 @@ impl Driver {
                     self.step(Input::Read(token));
                 }
                 Inbound::SnapshotSaved(snapshot) => self.step(Input::SnapshotSaved(snapshot)),
-                Inbound::Transfer(to) => self.step(Input::Transfer(to)),
+                Inbound::Transfer { to, handed_over } => {
+                    self.transfers.retain(|waiting| !waiting.is_closed());
+                    self.transfers.push(handed_over);
+                    self.step(Input::Transfer(to));
+                }
                 Inbound::Inspect(look) => look(&self.core),
                 Inbound::Stop => return false,
             }
@@ -294,6 +303,11 @@ impl Driver {
         if self.core.term_is_durable() {
             let status = status_of(&self.core, self.disk_space);
             self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
+        }
+        if self.core.role() != Role::Leader {
+            for waiting in self.transfers.drain(..) {
+                let _gone = waiting.send(());
+            }
         }
     }
 

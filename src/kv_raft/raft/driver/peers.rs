@@ -9,7 +9,7 @@ use traitwire::{RpcError, RpcResult};
 
 use super::Inbound;
 use crate::kv_raft::raft::core::{Reply, Request, Sent};
-use crate::kv_raft::raft::storage::Snapshots;
+use crate::kv_raft::raft::storage::SnapshotAccess;
 use crate::kv_raft::raft::transport::Transport;
 use crate::services::raft::{InstallSnapshotArgs, NodeId};
 
@@ -28,7 +28,7 @@ const PIECE_BYTES: usize = 1 << 20;
 /// The ways to all other nodes.
 pub(super) struct Peers {
     transport: Arc<dyn Transport>,
-    snapshots: Arc<dyn Snapshots>,
+    snapshots: SnapshotAccess,
     inbox: mpsc::WeakSender<Inbound>,
     calls: BTreeMap<NodeId, Arc<Semaphore>>,
 }
@@ -37,7 +37,7 @@ impl Peers {
     pub(super) fn new(
         nodes: Vec<NodeId>,
         transport: Arc<dyn Transport>,
-        snapshots: Arc<dyn Snapshots>,
+        snapshots: SnapshotAccess,
         inbox: mpsc::WeakSender<Inbound>,
     ) -> Self {
         let calls = nodes.into_iter().map(|node| (node, Arc::new(Semaphore::new(CALLS_MAX)))).collect();
@@ -91,10 +91,10 @@ fn timeout_of(request: &Request) -> Duration {
 }
 
 /// Puts the bytes into a piece of a snapshot.
-async fn complete(request: Request, snapshots: Arc<dyn Snapshots>) -> RpcResult<Request> {
+async fn complete(request: Request, snapshots: SnapshotAccess) -> RpcResult<Request> {
     let Request::Snapshot(args) = request else { return Ok(request) };
     let (snapshot, offset) = (args.snapshot.clone(), args.offset);
-    let read = tokio::task::spawn_blocking(move || snapshots.read(&snapshot, offset, PIECE_BYTES)).await;
+    let read = snapshots.run(move |it| it.read(&snapshot, offset, PIECE_BYTES)).await;
     let piece = read.map_err(|_| RpcError::internal("reading the snapshot was interrupted"))?;
     let piece = piece.map_err(|error| RpcError::internal(format!("cannot read the snapshot: {error}")))?;
     let (data, last) = piece.ok_or_else(|| RpcError::unavailable("there is a newer snapshot"))?;

@@ -16,6 +16,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::task::JoinError;
+
 use super::core::{DiskSpace, Op, Restored};
 use crate::services::raft::{NodeId, SnapshotBytes, SnapshotMeta};
 
@@ -93,6 +95,35 @@ pub trait Snapshots: Send + Sync {
 
     /// Which snapshot is the newest.
     fn newest(&self) -> Option<SnapshotMeta>;
+}
+
+/// The snapshots of a node, for its tasks.
+#[derive(Clone)]
+pub(in crate::kv_raft) struct SnapshotAccess {
+    pub(in crate::kv_raft) snapshots: Arc<dyn Snapshots>,
+    is_immediate: bool,
+}
+
+impl SnapshotAccess {
+    pub(in crate::kv_raft) fn of(storage: &dyn Storage) -> Self {
+        Self { snapshots: storage.snapshots(), is_immediate: storage.is_immediate() }
+    }
+
+    /// Runs what may wait for the disk in a thread where that holds up nobody; in place where nothing ever waits.
+    ///
+    /// # Errors
+    /// When it has panicked in its thread, or the runtime is shutting down.
+    pub(in crate::kv_raft) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<dyn Snapshots>) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let snapshots = self.snapshots.clone();
+        if self.is_immediate {
+            Ok(work(&snapshots))
+        } else {
+            tokio::task::spawn_blocking(move || work(&snapshots)).await
+        }
+    }
 }
 
 /// Why a disk cannot be used (any longer).

@@ -1,0 +1,799 @@
+// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint e9dd740bc0077501386eb9e8af339085.
+//
+// Made by `traitwire schema export`; changes are lost when it is made again.
+
+/** All services of a server, such as `new Client("http://127.0.0.1:7101")`. */
+export class Client {
+  /** A versioned key-value store: a put names the version it expects, so that nothing is overwritten unseen. */
+  readonly kv: KvService;
+  /** The consensus protocol of the nodes (Raft), not meant for clients. */
+  readonly raft: RaftService;
+  /** A state machine that a cluster of nodes runs in step: what its leader takes, all of them do. */
+  readonly rsm: RsmService;
+
+  constructor(baseUrl: string, options: ClientOptions = {}) {
+    const transport = new Transport(baseUrl, options);
+    this.kv = new KvService(transport);
+    this.raft = new RaftService(transport);
+    this.rsm = new RsmService(transport);
+  }
+}
+
+/** A versioned key-value store: a put names the version it expects, so that nothing is overwritten unseen. */
+export class KvService {
+  constructor(private readonly transport: Transport) {}
+
+  /**
+   * Reads a key.
+   *
+   * `get` on the wire: read only, timeout 2000 ms.
+   */
+  async get(args: GetArgs, options?: CallOptions): Promise<GetReply> {
+    const facts = { readOnly: true, timeoutMs: 2000 };
+    return (await this.transport.call("get", args, facts, options)) as GetReply;
+  }
+
+  /**
+   * Writes a key if its version is the one given; 0 creates a key that does not exist.
+   *
+   * `put` on the wire: changes state, timeout 2000 ms.
+   */
+  async put(args: PutArgs, options?: CallOptions): Promise<PutReply> {
+    const facts = { readOnly: false, timeoutMs: 2000 };
+    return (await this.transport.call("put", args, facts, options)) as PutReply;
+  }
+}
+
+/** The consensus protocol of the nodes (Raft), not meant for clients. */
+export class RaftService {
+  constructor(private readonly transport: Transport) {}
+
+  /**
+   * Asks whether an election would be won, and changes nothing (Raft dissertation, 9.6).
+   *
+   * `raft.pre_vote` on the wire: idempotent.
+   */
+  async preVote(args: RaftPreVoteArgs, options?: CallOptions): Promise<VoteReply> {
+    const facts = { readOnly: false };
+    return (await this.transport.call("raft.pre_vote", args, facts, options)) as VoteReply;
+  }
+
+  /**
+   * Asks for a vote (Raft, 5.2).
+   *
+   * `raft.request_vote` on the wire: idempotent.
+   */
+  async requestVote(args: RaftRequestVoteArgs, options?: CallOptions): Promise<VoteReply> {
+    const facts = { readOnly: false };
+    return (await this.transport.call("raft.request_vote", args, facts, options)) as VoteReply;
+  }
+
+  /**
+   * Brings entries of the log, or none as a sign of life (Raft, 5.3).
+   *
+   * `raft.append_entries` on the wire: idempotent.
+   */
+  async appendEntries(args: RaftAppendEntriesArgs, options?: CallOptions): Promise<AppendEntriesReply> {
+    const facts = { readOnly: false };
+    return (await this.transport.call("raft.append_entries", args, facts, options)) as AppendEntriesReply;
+  }
+
+  /**
+   * Brings a piece of a snapshot to a node that needs entries which the leader no longer has (Raft, 7).
+   *
+   * `raft.install_snapshot` on the wire: idempotent.
+   */
+  async installSnapshot(args: RaftInstallSnapshotArgs, options?: CallOptions): Promise<InstallSnapshotReply> {
+    const facts = { readOnly: false };
+    return (await this.transport.call("raft.install_snapshot", args, facts, options)) as InstallSnapshotReply;
+  }
+
+  /**
+   * Tells a node to campaign at once, so that it takes over the leadership (Raft dissertation, 3.10).
+   *
+   * `raft.timeout_now` on the wire: idempotent.
+   */
+  async timeoutNow(args: RaftTimeoutNowArgs, options?: CallOptions): Promise<TimeoutNowReply> {
+    const facts = { readOnly: false };
+    return (await this.transport.call("raft.timeout_now", args, facts, options)) as TimeoutNowReply;
+  }
+}
+
+/** A state machine that a cluster of nodes runs in step: what its leader takes, all of them do. */
+export class RsmService {
+  constructor(private readonly transport: Transport) {}
+
+  /**
+   * Begins a session: within it a command takes effect once, however often it is sent.
+   *
+   * `rsm.open_session` on the wire: changes state, timeout 2000 ms.
+   * @throws {RpcError<ReplyErr>} See `isErrorOf("rsm.open_session", error)`.
+   */
+  async openSession(args: RsmOpenSessionArgs = {}, options?: CallOptions): Promise<SessionReply> {
+    const facts = { readOnly: false, timeoutMs: 2000 };
+    return (await this.transport.call("rsm.open_session", args, facts, options)) as SessionReply;
+  }
+
+  /**
+   * Runs a command on the state of all nodes.
+   *
+   * `rsm.submit` on the wire: changes state, timeout 2000 ms.
+   * @throws {RpcError<ReplyErr>} See `isErrorOf("rsm.submit", error)`.
+   */
+  async submit(args: SubmitArgs, options?: CallOptions): Promise<SubmitReply> {
+    const facts = { readOnly: false, timeoutMs: 2000 };
+    return (await this.transport.call("rsm.submit", args, facts, options)) as SubmitReply;
+  }
+
+  /**
+   * Asks about the state: the answer knows all that was done before the question.
+   *
+   * `rsm.query` on the wire: read only, timeout 2000 ms.
+   * @throws {RpcError<ReplyErr>} See `isErrorOf("rsm.query", error)`.
+   */
+  async query(args: QueryArgs, options?: CallOptions): Promise<QueryReply> {
+    const facts = { readOnly: true, timeoutMs: 2000 };
+    return (await this.transport.call("rsm.query", args, facts, options)) as QueryReply;
+  }
+
+  /**
+   * What this node is and how far it has come.
+   *
+   * `rsm.status` on the wire: read only, timeout 2000 ms.
+   */
+  async status(args: RsmStatusArgs = {}, options?: CallOptions): Promise<StatusReply> {
+    const facts = { readOnly: true, timeoutMs: 2000 };
+    return (await this.transport.call("rsm.status", args, facts, options)) as StatusReply;
+  }
+}
+
+/** The errors of their own that methods answer with, by the methods' names on the wire. */
+export interface MethodErrors {
+  "rsm.open_session": ReplyErr;
+  "rsm.submit": ReplyErr;
+  "rsm.query": ReplyErr;
+}
+
+/** Whether `error` is one that `method` answered with as its own: then `error.error` is there. */
+export function isErrorOf<M extends keyof MethodErrors>(
+  method: M,
+  error: unknown,
+): error is RpcError<MethodErrors[M]> & { readonly error: MethodErrors[M] } {
+  return error instanceof RpcError && error.method === method && error.error !== undefined;
+}
+
+/** Entries of a leader's log. */
+export interface AppendEntriesArgs {
+  /** The leader's term. */
+  term: WideInteger;
+  /** Numbers this message; the reply repeats it. */
+  round: WideInteger;
+  /** The index of the entry before the first of `entries`. */
+  prev_index: WideInteger;
+  /** The term of that entry. */
+  prev_term: WideInteger;
+  /** The entries after `prev_index`, in order. */
+  entries: Entry[];
+  /** Up to which index entries are committed. */
+  commit: WideInteger;
+}
+
+/** What became of entries that were sent. */
+export interface AppendEntriesReply {
+  /** The term that the follower is in. */
+  term: WideInteger;
+  /** The round of the message that is answered. */
+  round: WideInteger;
+  /** Whether the follower's log contained the entry before the sent ones. */
+  outcome: AppendOutcome;
+}
+
+/** Whether the follower's log contained the entry before the sent ones. */
+export type AppendOutcome =
+  /** It did: up to this index its log is the leader's, and safe on its disk. */
+  | { matched: WideInteger }
+  /** It did not. */
+  | { conflict: Conflict }
+  /** The message was of an old term; nothing was looked at. */
+  | "old_term";
+
+/** A command to the state machine: any JSON value, passed on as it is. */
+export type Command = unknown;
+
+/** Where a follower's log leaves the leader's. */
+export interface Conflict {
+  /** The `prev_index` that did not fit. */
+  prev_index: WideInteger;
+  /** The term of the follower's entry there; 0 when its log is shorter. */
+  term: WideInteger;
+  /** The first index at which the follower has an entry of that term; one after its last entry when its log is shorter. */
+  first_index: WideInteger;
+}
+
+/** An entry of the log. */
+export interface Entry {
+  /** The term of the leader that made it. */
+  term: WideInteger;
+  /** What it says. */
+  payload: Payload;
+}
+
+/** What to read. */
+export interface GetArgs {
+  /** The key, of 1 to 65,536 bytes. */
+  key: string;
+}
+
+/** What was read. */
+export interface GetReply {
+  /** The value; empty when the key does not exist. */
+  value: string;
+  /** How often the key has been put; 0 when it does not exist. */
+  version: WideInteger;
+  /** `NoKey` when the key does not exist, otherwise null. */
+  err: KVError | null;
+}
+
+/** A piece of a snapshot. */
+export interface InstallSnapshotArgs {
+  /** The leader's term. */
+  term: WideInteger;
+  /** Numbers this message; the reply repeats it. */
+  round: WideInteger;
+  /** Which snapshot. */
+  snapshot: SnapshotMeta;
+  /** How many bytes come before this piece. */
+  offset: WideInteger;
+  /** The bytes of this piece. */
+  data: SnapshotBytes;
+  /** Whether this is the last piece. */
+  last: boolean;
+}
+
+/** How far a snapshot has come. */
+export interface InstallSnapshotReply {
+  /** The term that the follower is in. */
+  term: WideInteger;
+  /** The round of the message that is answered. */
+  round: WideInteger;
+  /** The last index of the snapshot that is answered. */
+  last_index: WideInteger;
+  /** Which piece is wanted next. */
+  progress: SnapshotProgress;
+}
+
+/** Why a get or a put had no effect, or may have had one. */
+export type KVError =
+  /** The key does not exist, and the version given was not 0. */
+  | "NoKey"
+  /** The key has another version than the one given; nothing was changed. */
+  | "Version"
+  /** The put was applied at most once, at some time after the call began, or never. */
+  | "Maybe";
+
+/** Who belongs to a cluster. */
+export interface Membership {
+  /** The nodes that vote. */
+  voters: WideInteger[];
+  /**
+   * While the voters change: those of before, whose majority is needed too (Raft, 6). Otherwise empty.
+   * @default []
+   */
+  outgoing?: WideInteger[];
+  /**
+   * The nodes that get the log and do not vote.
+   * @default []
+   */
+  learners?: WideInteger[];
+}
+
+/** What a node is in its term. */
+export type NodeRole =
+  /** It takes commands. */
+  | "leader"
+  /** It follows a leader, or waits for one. */
+  | "follower"
+  /** It wants to lead. */
+  | "candidate"
+  /** It gets the log and does not vote. */
+  | "learner";
+
+/** What an entry says. */
+export type Payload =
+  /** Nothing. A new leader commits the entries before it with this one (Raft, 8). */
+  | "blank"
+  /** A command to the state machine. */
+  | { command: Command }
+  /** Who belongs to the cluster from this entry on. */
+  | { membership: Membership };
+
+/** What to write, and over what. */
+export interface PutArgs {
+  /** The key, of 1 to 65,536 bytes. */
+  key: string;
+  /** The new value. */
+  value: string;
+  /** The version that the key must have; 0 when it must not exist. */
+  version: WideInteger;
+}
+
+/** Whether it was written. */
+export interface PutReply {
+  /** The version that the server holds now, also when it refuses. */
+  version: WideInteger;
+  /** Why nothing was written; null when it was. */
+  err: KVError | null;
+}
+
+/** A question. */
+export interface QueryArgs {
+  /** The question, as the state machine understands it. */
+  question: unknown;
+}
+
+/** An answer. */
+export interface QueryReply {
+  /** The answer, as the state machine gave it. */
+  answer: unknown;
+}
+
+/** The arguments of `raft.append_entries`. */
+export interface RaftAppendEntriesArgs {
+  sender: Sender;
+  args: AppendEntriesArgs;
+}
+
+/** The arguments of `raft.install_snapshot`. */
+export interface RaftInstallSnapshotArgs {
+  sender: Sender;
+  args: InstallSnapshotArgs;
+}
+
+/** The arguments of `raft.pre_vote`. */
+export interface RaftPreVoteArgs {
+  sender: Sender;
+  args: VoteArgs;
+}
+
+/** The arguments of `raft.request_vote`. */
+export interface RaftRequestVoteArgs {
+  sender: Sender;
+  args: VoteArgs;
+}
+
+/** The arguments of `raft.timeout_now`. */
+export interface RaftTimeoutNowArgs {
+  sender: Sender;
+  args: TimeoutNowArgs;
+}
+
+/** Why there is no reply, and whether the command may be in the log all the same. */
+export type ReplyErr =
+  /** The node does not lead (any more). */
+  | {
+    wrong_leader: {
+      /** The node that does, if it is known. */
+      leader: WideInteger | null;
+      /** Whether the command may be in the log, and take effect. */
+      submitted: boolean;
+    };
+  }
+  /** There is no such session (any more). This copy of the command has not taken effect; an earlier one may have. */
+  | "no_session"
+  /** The session has too many commands whose replies the client may still want. This one has not taken effect. */
+  | "too_many_unanswered"
+  /** The node has too much to do, or no space on its disk. The command has not taken effect. */
+  | { exhausted: string }
+  /** The command is not one. It has not taken effect. */
+  | { invalid: string }
+  /** There was no answer in time, or the node is stopping. */
+  | {
+    no_answer: {
+      /** What happened. */
+      message: string;
+      /** Whether the command may be in the log, and take effect. */
+      submitted: boolean;
+    };
+  };
+
+/** The arguments of `rsm.open_session`. */
+export type RsmOpenSessionArgs = Record<string, never>;
+
+/** The arguments of `rsm.status`. */
+export type RsmStatusArgs = Record<string, never>;
+
+/** Who speaks, and to whom it believes to speak. */
+export interface Sender {
+  /** The name of the cluster, the same on all its nodes. */
+  cluster: string;
+  /** The version of the protocol that the sender speaks. */
+  protocol: number;
+  /** The node that sends. */
+  from: WideInteger;
+  /** The node that is meant. */
+  to: WideInteger;
+}
+
+/** A session that has begun. */
+export interface SessionReply {
+  /** Names the session in tickets. */
+  session: WideInteger;
+}
+
+/** Bytes of a snapshot in base64 (RFC 4648, section 4). */
+export type SnapshotBytes = string;
+
+/** Which state a snapshot holds. */
+export interface SnapshotMeta {
+  /** The index of the last entry that it contains. */
+  last_index: WideInteger;
+  /** The term of that entry. */
+  last_term: WideInteger;
+  /** Who belongs to the cluster after that entry. */
+  membership: Membership;
+}
+
+/** Which piece of a snapshot is wanted next. */
+export type SnapshotProgress =
+  /** The one that begins after this many bytes. */
+  | { next: WideInteger }
+  /** None: the follower has the snapshot's state, safe on its disk. */
+  | "installed"
+  /** The message was of an old term; nothing was looked at. */
+  | "old_term";
+
+/** What a node is and how far it has come. */
+export interface StatusReply {
+  /** The node. */
+  id: WideInteger;
+  /** What it is in its term. */
+  role: NodeRole;
+  /** Its term. */
+  term: WideInteger;
+  /** The leader of the term; null when it is not known. */
+  leader: WideInteger | null;
+  /** Up to where the log is known to be committed. */
+  commit_index: WideInteger;
+  /** Up to where the state machine has applied it. */
+  applied_index: WideInteger;
+  /** The index of the last entry of the log. */
+  last_log_index: WideInteger;
+  /** The last index that the newest snapshot contains; 0 when there is none. */
+  snapshot_index: WideInteger;
+}
+
+/** A command and, where it may be sent again, its ticket. */
+export interface SubmitArgs {
+  /** Which command of which session this is; without it, it takes effect each time it is sent. */
+  ticket?: Ticket | null;
+  /** The command, as the state machine understands it. */
+  command: unknown;
+}
+
+/** What the state machine replied. */
+export interface SubmitReply {
+  /** The reply, as the state machine gave it. */
+  reply: unknown;
+}
+
+/** Names one command of a session. */
+export interface Ticket {
+  /** The session. */
+  session: WideInteger;
+  /** The command's number, from 1; the client gives each number once. */
+  number: WideInteger;
+  /** The client has the replies to all commands below this number, and wants none of them again. */
+  answered_below: WideInteger;
+}
+
+/** The request to campaign at once. */
+export interface TimeoutNowArgs {
+  /** The leader's term. */
+  term: WideInteger;
+}
+
+/** Whether the node campaigns. */
+export interface TimeoutNowReply {
+  /** The term that the node is in now. */
+  term: WideInteger;
+  /** Whether it campaigns. */
+  campaigns: boolean;
+}
+
+/** A candidate and its log. */
+export interface VoteArgs {
+  /** The term in which the sender wants to lead. */
+  term: WideInteger;
+  /** The index of the last entry of its log. */
+  last_index: WideInteger;
+  /** The term of that entry. */
+  last_term: WideInteger;
+  /** Whether the leader itself has asked for this election, so that having one is no reason to refuse. */
+  transfer: boolean;
+}
+
+/** A vote, or a refusal. */
+export interface VoteReply {
+  /** The term that the vote is for; when it is refused, the term that the voter is in. */
+  term: WideInteger;
+  /** Whether the sender gets the vote. */
+  granted: boolean;
+}
+
+/**
+ * An integer of 64 bits or more: a `number` where that is exact, up to 2^53 - 1 either way, and a `bigint` beyond, so
+ * that none is ever rounded. `BigInt(value)` makes a `bigint` of either; both are sent as the same digits.
+ */
+export type WideInteger = number | bigint;
+
+/**
+ * A map whose keys are integers. Keys are text in JSON, in decimal, so none is rounded: `map[String(id)]`.
+ */
+export type IntegerKeyed<V> = { [key: string]: V };
+
+/** What went wrong, for a program. */
+export type Code =
+  | "canceled"
+  | "unknown"
+  | "invalid_argument"
+  | "deadline_exceeded"
+  | "not_found"
+  | "already_exists"
+  | "permission_denied"
+  | "resource_exhausted"
+  | "failed_precondition"
+  | "aborted"
+  | "out_of_range"
+  | "unimplemented"
+  | "internal"
+  | "unavailable"
+  | "data_loss"
+  | "unauthenticated";
+
+/** Whether a request that failed may have taken effect: `no` is a promise. */
+export type Executed = "no" | "unknown";
+
+/** A call that failed. */
+export class RpcError<E = unknown> extends Error {
+  constructor(
+    /** The method that was called, by its name on the wire. */
+    readonly method: string,
+    /** What went wrong, for a program. */
+    readonly code: Code,
+    /** What went wrong, for a person. */
+    message: string,
+    /** Whether the request may have taken effect; one that only reads never does. */
+    readonly executed: Executed,
+    /** Further values, without the one about execution. */
+    readonly details: readonly unknown[] = [],
+    /** The HTTP status of the answer; 0 where there was none. */
+    readonly status: number = 0,
+  ) {
+    super(message);
+    this.name = "RpcError";
+  }
+
+  /** The error of the method's own, where it answered with one. `isErrorOf` knows its type. */
+  get error(): E | undefined {
+    return this.details.filter(isObject).find((detail) => "error" in detail)?.["error"] as E | undefined;
+  }
+}
+
+/** How calls are made. */
+export interface ClientOptions {
+  /** Headers of every call. */
+  headers?: Record<string, string>;
+  /** What makes the requests, in place of the global `fetch`. */
+  fetch?: (url: string, init: RequestInit) => Promise<Response>;
+}
+
+/** How one call is made. */
+export interface CallOptions {
+  /** How long to wait, in milliseconds; without it, as long as the method says. The server is told. */
+  timeoutMs?: number;
+  /** Ends the wait. A call that has begun may still take effect. */
+  signal?: AbortSignal;
+  /** Headers of this call. */
+  headers?: Record<string, string>;
+}
+
+/** Calls methods by their names on the wire. Nothing is repeated: a call is one request. */
+export class Transport {
+  constructor(
+    private readonly baseUrl: string,
+    private readonly options: ClientOptions = {},
+  ) {}
+
+  /** Calls `method`; `readOnly` and `timeoutMs` are what its description says. */
+  async call(
+    method: string,
+    args: unknown,
+    facts: { readOnly: boolean; timeoutMs?: number },
+    options: CallOptions = {},
+  ): Promise<unknown> {
+    const timeoutMs = options.timeoutMs ?? facts.timeoutMs;
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    let timedOut = false;
+    const expire = () => {
+      timedOut = true;
+      abort();
+    };
+    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, Math.min(timeoutMs, 2 ** 31 - 1));
+    options.signal?.addEventListener("abort", abort);
+    if (options.signal?.aborted) abort();
+    const nothing: Executed = facts.readOnly ? "no" : "unknown";
+    try {
+      const headers: Record<string, string> = {
+        ...this.options.headers,
+        ...options.headers,
+        "Content-Type": "application/json",
+      };
+      if (timeoutMs !== undefined) {
+        headers["Connect-Timeout-Ms"] = String(Math.min(Math.max(Math.ceil(timeoutMs), 0), 9_999_999_999));
+      }
+      const send = this.options.fetch ?? ((url, init) => fetch(url, init));
+      const response = await send(`${this.baseUrl.replace(/\/+$/, "")}/${method}`, {
+        method: "POST",
+        headers,
+        body: stringify(args),
+        signal: controller.signal,
+      });
+      const text = await response.text();
+      if (response.ok) return parse(text);
+      throw errorOf(method, response.status, text, nothing);
+    } catch (error) {
+      if (error instanceof RpcError) throw error;
+      if (timedOut) {
+        throw new RpcError(method, "deadline_exceeded", `no answer within ${timeoutMs} ms`, nothing);
+      }
+      if (options.signal?.aborted) throw new RpcError(method, "canceled", "the caller gave up", nothing);
+      const cause = error instanceof Error ? error.message : String(error);
+      throw new RpcError(method, "unavailable", cause, nothing);
+    } finally {
+      clearTimeout(timer);
+      options.signal?.removeEventListener("abort", abort);
+    }
+  }
+}
+
+/** The error that an answer carries, or what its status says where it carries none. */
+function errorOf(method: string, status: number, text: string, nothing: Executed): RpcError {
+  let body: unknown;
+  try {
+    body = parse(text);
+  } catch {
+    body = undefined;
+  }
+  if (!isObject(body) || typeof body["code"] !== "string") {
+    const codes: Record<number, Code> = {
+      400: "internal",
+      401: "unauthenticated",
+      403: "permission_denied",
+      404: "unimplemented",
+      429: "unavailable",
+      502: "unavailable",
+      503: "unavailable",
+      504: "unavailable",
+    };
+    return new RpcError(method, codes[status] ?? "unknown", `HTTP ${status}`, nothing, [], status);
+  }
+  const message = typeof body["message"] === "string" ? body["message"] : "";
+  const details: unknown[] = Array.isArray(body["details"]) ? body["details"] : [];
+  const first = details[0];
+  const says = isObject(first) && (first["executed"] === "no" || first["executed"] === "unknown");
+  const executed = says ? (first["executed"] as Executed) : nothing;
+  const rest = says ? details.slice(1) : details;
+  return new RpcError(method, body["code"] as Code, message, executed, rest, status);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** `value` as JSON; a `bigint` as its digits. */
+export function stringify(value: unknown): string {
+  return write(value) ?? "null";
+}
+
+function write(value: unknown): string | undefined {
+  if (typeof value === "bigint") return value.toString();
+  if (Array.isArray(value)) return `[${value.map((item) => write(item) ?? "null").join(",")}]`;
+  if (!isObject(value) || typeof value["toJSON"] === "function") return JSON.stringify(value);
+  const fields: string[] = [];
+  for (const [key, item] of Object.entries(value)) {
+    const text = write(item);
+    if (text !== undefined) fields.push(`${JSON.stringify(key)}:${text}`);
+  }
+  return `{${fields.join(",")}}`;
+}
+
+/** The value of a JSON text; an integer that no `number` holds exactly becomes a `bigint`. */
+export function parse(text: string): unknown {
+  // A number that is not exact has at least 16 digits.
+  return /\d{16}/.test(text) ? new Reader(text).whole() : JSON.parse(text);
+}
+
+/** Reads JSON that may hold wide integers. What is no JSON is left to `JSON.parse`, which says what is wrong. */
+class Reader {
+  private at = 0;
+
+  constructor(private readonly text: string) {}
+
+  whole(): unknown {
+    const value = this.value();
+    this.space();
+    if (this.at < this.text.length) this.fail();
+    return value;
+  }
+
+  private value(): unknown {
+    this.space();
+    const first = this.text[this.at];
+    if (first === "{") return this.object();
+    if (first === "[") return this.array();
+    if (first === '"') return this.string();
+    const word = this.token(/true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y);
+    const value: unknown = JSON.parse(word);
+    const isRounded = /^-?\d+$/.test(word) && !Number.isSafeInteger(value);
+    return isRounded ? BigInt(word) : value;
+  }
+
+  private object(): unknown {
+    const object: Record<string, unknown> = {};
+    this.at += 1;
+    this.space();
+    if (this.take("}")) return object;
+    do {
+      this.space();
+      const key = this.string();
+      this.space();
+      if (!this.take(":")) this.fail();
+      const value = this.value();
+      // An assignment would not make a field of `__proto__`.
+      Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+      this.space();
+    } while (this.take(","));
+    if (!this.take("}")) this.fail();
+    return object;
+  }
+
+  private array(): unknown {
+    const array: unknown[] = [];
+    this.at += 1;
+    this.space();
+    if (this.take("]")) return array;
+    do {
+      array.push(this.value());
+      this.space();
+    } while (this.take(","));
+    if (!this.take("]")) this.fail();
+    return array;
+  }
+
+  private string(): string {
+    return JSON.parse(this.token(/"(?:[^"\\]|\\.)*"/y)) as string;
+  }
+
+  private space(): void {
+    while (" \t\n\r".includes(this.text[this.at] ?? "end")) this.at += 1;
+  }
+
+  private take(letter: string): boolean {
+    const found = this.text[this.at] === letter;
+    if (found) this.at += 1;
+    return found;
+  }
+
+  private token(pattern: RegExp): string {
+    pattern.lastIndex = this.at;
+    const found = pattern.exec(this.text)?.[0] ?? this.fail();
+    this.at += found.length;
+    return found;
+  }
+
+  private fail(): never {
+    JSON.parse(this.text);
+    throw new SyntaxError(`no JSON at position ${this.at}`);
+  }
+}

@@ -1,0 +1,331 @@
+//! The OpenAPI document of a catalogue: the services as plain HTTP sees them.
+
+use serde_json::{Map, Value, json};
+
+use crate::catalogue::Catalogue;
+use crate::errors::{CODES, ErrorCode, TYPED_ERROR, by_status};
+use crate::text::first_line;
+use crate::walk::{each_subschema_mut, replace_references, resolved};
+use crate::{Message, MethodDescriptor, ServiceDescriptor, example};
+
+/// The version of the OpenAPI specification that the document follows.
+const OPENAPI: &str = "3.1.1";
+
+/// What references to the schemas of an OpenAPI document begin with.
+const SCHEMAS: &str = "#/components/schemas/";
+
+/// The error in JSON, by the methods that answer with it. Names of documents end in no such word, so they never meet.
+const ERROR: &str = "rpc.Error";
+const ERROR_OF_CHANGE: &str = "rpc.ErrorOfChange";
+const EXECUTED: &str = "rpc.Executed";
+const CODE: &str = "rpc.Code";
+
+/// What is said of all methods together.
+const DESCRIPTION: &str = "\
+Every method is `POST /{method}` with its arguments as a JSON object, and answers with JSON. An empty body stands for \
+`{}`. Any other HTTP method is answered with 405 and `Allow: POST`.\n\n\
+An error has a code, and the HTTP status that goes with it. Of a method that may change state, the first of its details \
+says whether the request was executed: `no` is a promise that it has no effect, `unknown` that it may have one.\n\n\
+The header `Connect-Timeout-Ms` (a whole number of at most 10 digits) says how long the caller waits; without it, the \
+default of the method holds (`x-timeout-ms`). The server does not look at the type of the request's content.";
+
+impl Catalogue {
+    /// The OpenAPI document: one `POST` operation a method. Its schemas are those of the type documents, by their names.
+    ///
+    /// What OpenAPI has no word for stands in extensions: of an operation `x-service`, `x-compat`, `x-idempotency`,
+    /// `x-timeout-ms`, `x-retries`, `x-hedge-ms`, `x-aliases` and `x-deprecated` (why and in favour of what); of a tag,
+    /// which is a service, `x-compat` and `x-reserved`.
+    ///
+    /// - Integers have the bounds of their formats, which tools that make values from schemas need to know.
+    /// - The one server is where the document comes from: `_schema/openapi.json` of it, wherever it is mounted.
+    /// - The header that carries a deadline is described in words. As a parameter, every tool that tries parameters out
+    ///   would call the server broken for keeping a deadline of 0.
+    pub fn openapi(&self) -> Value {
+        let names: Vec<&str> = self.services().iter().map(|service| service.name).collect();
+        let methods =
+            self.services().iter().flat_map(|service| service.methods.iter().map(move |m| (*service, *m)));
+        let paths = methods.map(|(service, method)| {
+            (format!("/{}", method.name), json!({ "post": self.openapi_operation(service, method) }))
+        });
+        json!({
+            "openapi": OPENAPI,
+            "info": { "title": names.join(", "), "version": self.fingerprint(), "description": DESCRIPTION },
+            "servers": [{ "url": "..", "description": "Where this document comes from." }],
+            "tags": self.services().iter().map(|service| tag(service)).collect::<Vec<_>>(),
+            "paths": paths.collect::<Map<_, _>>(),
+            "components": { "schemas": self.openapi_schemas(), "responses": responses() },
+        })
+    }
+
+    fn openapi_operation(&self, service: &ServiceDescriptor, method: &MethodDescriptor) -> Value {
+        let messages = self.messages(method);
+        let mut object = Map::new();
+        let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+        put("operationId", json!(method.name));
+        put("tags", json!([service.name]));
+        if !method.docs.is_empty() {
+            put("summary", json!(first_line(method.docs)));
+            put("description", json!(method.docs));
+        }
+        if let Some(reason) = method.deprecated {
+            put("deprecated", json!(true));
+            put("x-deprecated", json!(reason));
+        }
+        put("x-service", json!(service.name));
+        put("x-compat", json!(service.compat.as_str()));
+        put("x-idempotency", json!(method.idempotency.as_str()));
+        for (key, value) in [
+            ("x-timeout-ms", method.timeout_ms),
+            ("x-retries", method.retries.map(u64::from)),
+            ("x-hedge-ms", method.hedge_ms),
+        ] {
+            if let Some(value) = value {
+                put(key, json!(value));
+            }
+        }
+        if !method.aliases.is_empty() {
+            put("x-aliases", json!(method.aliases));
+        }
+        put(
+            "requestBody",
+            json!({
+                "required": !self.takes_empty_object(&messages.arguments.schema),
+                "content": self.openapi_content(&messages.arguments),
+            }),
+        );
+        put("responses", self.openapi_responses(method));
+        Value::Object(object)
+    }
+
+    fn openapi_responses(&self, method: &MethodDescriptor) -> Value {
+        let messages = self.messages(method);
+        let mut responses = Map::new();
+        let reply = json!({ "description": "The reply.", "content": self.openapi_content(&messages.reply) });
+        responses.insert("200".to_owned(), reply);
+        for (status, codes) in by_status() {
+            let shared =
+                json!({ "$ref": format!("#/components/responses/{}", response_name(status, method)) });
+            let response = match &messages.error {
+                Some(error) if codes.iter().any(|code| code.name == TYPED_ERROR) => {
+                    self.typed_response(method, error, &codes)
+                }
+                _ => shared,
+            };
+            responses.insert(status.to_string(), response);
+        }
+        Value::Object(responses)
+    }
+
+    /// The response that also carries the method's own error.
+    fn typed_response(&self, method: &MethodDescriptor, error: &Message, codes: &[&ErrorCode]) -> Value {
+        let base = error_schema(method.is_read_only());
+        let mut response = response(base, codes);
+        let typed = json!({
+            "description": "The error of the method itself stands under `error`.",
+            "items": { "properties": { "error": { "$ref": format!("{SCHEMAS}{}", error.document) } } }
+        });
+        response["description"] = json!(format!(
+            "{}\n\n`{TYPED_ERROR}` also comes with an error of the method's own in its details.",
+            response["description"].as_str().unwrap_or_default()
+        ));
+        let content = &mut response["content"]["application/json"];
+        content["schema"]["properties"]["details"] = typed;
+        let mut own = example_error(TYPED_ERROR, "the method answered with an error of its own", base);
+        let details = own.as_object_mut().map(|own| own.entry("details").or_insert_with(|| json!([])));
+        if let Some(Value::Array(details)) = details {
+            details.push(json!({ "error": example(&self.message_document(error)) }));
+        }
+        let general = content.as_object_mut().and_then(|content| content.shift_remove("example"));
+        content["examples"] = json!({
+            "general": { "value": general },
+            "of_the_method": { "summary": "The method's own error.", "value": own },
+        });
+        response
+    }
+
+    fn openapi_content(&self, message: &Message) -> Value {
+        json!({ "application/json": {
+            "schema": { "$ref": format!("{SCHEMAS}{}", message.document) },
+            "example": example(&self.message_document(message)),
+        } })
+    }
+
+    fn openapi_schemas(&self) -> Value {
+        let mut schemas: Map<String, Value> =
+            self.types().iter().map(|(name, schema)| (name.clone(), adapted(schema))).collect();
+        let messages = self.services().iter().flat_map(|service| service.methods);
+        for message in messages.flat_map(|method| self.messages(method).iter()) {
+            if !schemas.contains_key(&message.document) {
+                schemas.insert(message.document.clone(), adapted(&message.schema));
+            }
+        }
+        schemas.extend(error_schemas());
+        Value::Object(schemas)
+    }
+
+    /// Whether `{}`, for which an empty body stands, is a value of `schema`.
+    fn takes_empty_object(&self, schema: &Value) -> bool {
+        let schema = resolved(schema, self.types());
+        let list = |keyword: &str| schema.get(keyword).and_then(Value::as_array);
+        let is_object = match schema.get("type") {
+            Some(Value::Array(names)) => names.iter().any(|name| name == "object"),
+            Some(name) => name == "object",
+            None => true,
+        };
+        let none = |keyword: &str| list(keyword).is_none_or(Vec::is_empty);
+        let takes = |branch: &Value| self.takes_empty_object(branch);
+        is_object
+            && schema != &Value::Bool(false)
+            && none("required")
+            && ["const", "enum", "not"].iter().all(|keyword| schema.get(*keyword).is_none())
+            && list("allOf").is_none_or(|parts| parts.iter().all(takes))
+            && ["anyOf", "oneOf"]
+                .iter()
+                .all(|keyword| list(keyword).is_none_or(|branches| branches.iter().any(takes)))
+    }
+}
+
+fn tag(service: &ServiceDescriptor) -> Value {
+    let mut tag = json!({ "name": service.name });
+    if !service.docs.is_empty() {
+        tag["description"] = json!(service.docs);
+    }
+    tag["x-compat"] = json!(service.compat.as_str());
+    if !service.reserved.is_empty() {
+        tag["x-reserved"] = json!(service.reserved);
+    }
+    tag
+}
+
+/// `schema` with its references as an OpenAPI document has them, and with the bounds of its integers.
+fn adapted(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    replace_references(&mut schema, &|name| format!("{SCHEMAS}{name}"));
+    bound_integers(&mut schema);
+    schema
+}
+
+/// Gives integers the bounds that their formats have, where they have none.
+fn bound_integers(schema: &mut Value) {
+    each_subschema_mut(schema, &mut bound_integers);
+    let Some(keywords) = schema.as_object_mut() else { return };
+    let (least, most) = match keywords.get("format").and_then(Value::as_str) {
+        Some("int32") => (json!(i32::MIN), json!(i32::MAX)),
+        Some("uint32") => (json!(0), json!(u32::MAX)),
+        Some("int64" | "int") => (json!(i64::MIN), json!(i64::MAX)),
+        Some("uint64" | "uint") => (json!(0), json!(u64::MAX)),
+        _ => return,
+    };
+    keywords.entry("minimum").or_insert(least);
+    keywords.entry("maximum").or_insert(most);
+}
+
+/// The name of the schema of errors of methods that change nothing, or of others.
+fn error_schema(is_read_only: bool) -> &'static str {
+    if is_read_only { ERROR } else { ERROR_OF_CHANGE }
+}
+
+fn response_name(status: u16, method: &MethodDescriptor) -> String {
+    let kind = if method.is_read_only() { "read" } else { "change" };
+    format!("error.{status}.{kind}")
+}
+
+fn responses() -> Map<String, Value> {
+    let mut responses = Map::new();
+    for (status, codes) in by_status() {
+        for (kind, base) in [("change", ERROR_OF_CHANGE), ("read", ERROR)] {
+            responses.insert(format!("error.{status}.{kind}"), response(base, &codes));
+        }
+    }
+    responses
+}
+
+/// A response with one of `codes`.
+fn response(base: &str, codes: &[&ErrorCode]) -> Value {
+    let lines: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.name, code.docs)).collect();
+    let names: Vec<&str> = codes.iter().map(|code| code.name).collect();
+    json!({
+        "description": lines.join("\n\n"),
+        "content": { "application/json": {
+            "schema": { "$ref": format!("{SCHEMAS}{base}"), "properties": { "code": { "enum": names } } },
+            "example": example_error(codes[0].name, codes[0].docs, base),
+        } }
+    })
+}
+
+fn example_error(code: &str, message: &str, base: &str) -> Value {
+    let mut error = json!({ "code": code, "message": message });
+    if base == ERROR_OF_CHANGE {
+        error["details"] = json!([{ "executed": if code == "invalid_argument" { "no" } else { "unknown" } }]);
+    }
+    error
+}
+
+fn error_schemas() -> [(String, Value); 4] {
+    let schema = |name: &str| json!({ "$ref": format!("{SCHEMAS}{name}") });
+    let codes: Vec<&str> = CODES.iter().map(|code| code.name).collect();
+    let schemas = [
+        (CODE, json!({ "type": "string", "enum": codes, "description": "What went wrong, for a program." })),
+        (
+            EXECUTED,
+            json!({
+                "type": "object",
+                "description": "Whether a request that failed may have taken effect: `no` is a promise.",
+                "properties": { "executed": { "type": "string", "enum": ["no", "unknown"] } },
+                "required": ["executed"]
+            }),
+        ),
+        (
+            ERROR,
+            json!({
+                "type": "object",
+                "description": "Why a call failed, in the JSON of the Connect protocol.",
+                "properties": {
+                    "code": schema(CODE),
+                    "message": { "type": "string", "description": "What went wrong, for a person." },
+                    "details": { "type": "array", "description": "Further values.", "items": true }
+                },
+                "required": ["code", "message"]
+            }),
+        ),
+        (
+            ERROR_OF_CHANGE,
+            json!({
+                "$ref": format!("{SCHEMAS}{ERROR}"),
+                "description": "Why a call failed that may change state, and first whether it was executed.",
+                "properties": { "details": { "type": "array", "minItems": 1, "prefixItems": [schema(EXECUTED)] } },
+                "required": ["details"]
+            }),
+        ),
+    ];
+    schemas.map(|(name, schema)| (name.to_owned(), schema))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{CODES, adapted};
+    use crate::walk::DEFINITIONS;
+
+    #[test]
+    fn integers_get_the_bounds_of_their_formats_and_keep_their_own() {
+        let schema = json!({ "anyOf": [
+            { "type": "integer", "format": "uint64", "minimum": 1 },
+            { "$ref": format!("{DEFINITIONS}A") },
+        ] });
+        let expected = json!({ "anyOf": [
+            { "type": "integer", "format": "uint64", "minimum": 1, "maximum": u64::MAX },
+            { "$ref": "#/components/schemas/A" },
+        ] });
+        assert_eq!(adapted(&schema), expected);
+    }
+
+    #[test]
+    fn codes_are_told_once() {
+        let mut names: Vec<&str> = CODES.iter().map(|code| code.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 16);
+    }
+}

@@ -1,0 +1,77 @@
+//! `traitwire schema export`: the documents of this binary's own services, as files.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use traitwire_schema::Catalogue;
+
+use super::Failure;
+
+/// The value of a file that means standard output.
+const STANDARD_OUTPUT: &str = "-";
+
+/// All documents go into a folder, single ones into files; without a name of a file, or with `-`, to standard output.
+#[derive(clap::Args)]
+pub(super) struct Export {
+    /// The folder for all documents; created where it does not exist.
+    #[arg(required_unless_present_any = ["html", "markdown", "openapi", "openrpc", "typescript"])]
+    folder: Option<PathBuf>,
+    /// Write the page for browsers: one file, which needs no server.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STANDARD_OUTPUT)]
+    html: Option<PathBuf>,
+    /// Write the Markdown file.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STANDARD_OUTPUT)]
+    markdown: Option<PathBuf>,
+    /// Write the OpenAPI document.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STANDARD_OUTPUT)]
+    openapi: Option<PathBuf>,
+    /// Write the OpenRPC document.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STANDARD_OUTPUT)]
+    openrpc: Option<PathBuf>,
+    /// Write the TypeScript types and client.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STANDARD_OUTPUT)]
+    typescript: Option<PathBuf>,
+}
+
+impl Export {
+    pub(super) fn run(&self, catalogue: &Catalogue) -> Result<(), Failure> {
+        let single = [
+            ("docs.html", &self.html),
+            ("schema.md", &self.markdown),
+            ("openapi.json", &self.openapi),
+            ("openrpc.json", &self.openrpc),
+            ("client.ts", &self.typescript),
+        ];
+        let mut names = String::new();
+        for (path, text) in catalogue.files() {
+            if let Some(folder) = &self.folder {
+                write_file(&folder.join(&path), &text)?;
+                names += &format!("{path}\n");
+            }
+            let wanted = single.iter().find(|(name, _)| *name == path).and_then(|(_, file)| file.as_deref());
+            match wanted {
+                Some(file) if file == Path::new(STANDARD_OUTPUT) => print(&text)?,
+                Some(file) => write_file(file, &text)?,
+                None => {}
+            }
+        }
+        // A document on standard output is alone there.
+        let is_printed =
+            |(_, file): &(&str, &Option<PathBuf>)| file.as_deref() == Some(Path::new(STANDARD_OUTPUT));
+        if single.iter().any(is_printed) { Ok(()) } else { print(&names) }
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(path, text))
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
+}

@@ -1,0 +1,221 @@
+//! The network between whole nodes and their clients: RPC calls that arrive late, twice or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use traitwire::{Bytes, Call, InProcess, Retry, RpcClient, RpcError, RpcResult, Transport};
+use traitwire_kv::services::raft::NodeId;
+
+use super::book::Book;
+use super::plan::StackPlan;
+use crate::network::{Fate, Network, Profile};
+
+/// Who is at an end of a link: a node by its id, or a client by a number above all of those.
+pub(super) type End = u64;
+
+/// The network.
+pub(super) struct Net {
+    nodes: u64,
+    book: Arc<Book>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The links between nodes.
+    between: Network,
+    /// The links between clients and nodes.
+    in_front: Network,
+    random: fastrand::Rng,
+    /// The nodes that are up.
+    servers: BTreeMap<NodeId, Served>,
+    calls: u64,
+}
+
+/// A node that is up.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) server: Arc<InProcess>,
+    /// Which of its lives this is.
+    pub(super) life: u64,
+    /// Tells everybody when that life ends.
+    pub(super) gone: Arc<Notify>,
+}
+
+impl Net {
+    pub(super) fn new(plan: &StackPlan, book: Arc<Book>, random: fastrand::Rng) -> Arc<Self> {
+        let (nodes, profiles) = (plan.nodes, [plan.between, plan.in_front]);
+        let ends = nodes + plan.all_clients();
+        let [between, in_front] = profiles.map(|profile| Network::new(ends, profile));
+        let state = State { between, in_front, random, servers: BTreeMap::new(), calls: 0 };
+        Arc::new(Self { nodes, book, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while it is held")
+    }
+
+    /// A client that reaches a node from this end. If a node is there, it is in this life of it.
+    pub(super) fn client(self: &Arc<Self>, from: End, life: Option<u64>, to: NodeId) -> RpcClient {
+        let wire = Wire { net: self.clone(), from, life, to };
+        let id = usize::try_from(from).expect("there are few");
+        RpcClient::builder("simulated").client_id(id).retry(Retry::never()).transport(Arc::new(wire)).build()
+    }
+
+    /// A node is up.
+    pub(super) fn serve(&self, id: NodeId, served: Served) {
+        self.state().servers.insert(id, served);
+    }
+
+    /// A node is gone.
+    pub(super) fn remove(&self, id: NodeId) {
+        self.state().servers.remove(&id);
+    }
+
+    /// Nothing gets from one end to the other any more, or it does again.
+    pub(super) fn set_cut(&self, from: End, to: End, cut: bool) {
+        let mut state = self.state();
+        let is_between = from.max(to) <= self.nodes;
+        if is_between { &mut state.between } else { &mut state.in_front }.set_cut(from, to, cut);
+    }
+
+    /// All links are whole.
+    pub(super) fn heal(&self) {
+        let mut state = self.state();
+        state.between.heal();
+        state.in_front.heal();
+    }
+
+    /// From now on nothing is lost, late or twice.
+    pub(super) fn calm_down(&self) {
+        let mut state = self.state();
+        state.between.profile = Profile::REL;
+        state.in_front.profile = Profile::REL;
+        drop(state);
+        self.heal();
+    }
+
+    /// How many calls there were.
+    pub(super) fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    fn served(&self, id: NodeId) -> Option<Served> {
+        self.state().servers.get(&id).cloned()
+    }
+
+    fn fate(&self, from: End, to: End, is_reply: bool) -> Fate {
+        let mut guard = self.state();
+        let State { between, in_front, random, calls, .. } = &mut *guard;
+        let network = if from.max(to) <= self.nodes { between } else { in_front };
+        if is_reply {
+            network.reply(random, from, to)
+        } else {
+            *calls += 1;
+            network.request(random, from, to)
+        }
+    }
+
+    /// When a caller hears that there is nobody, if it does.
+    fn report(&self, from: End, to: End) -> Option<u64> {
+        let mut guard = self.state();
+        let State { between, in_front, random, .. } = &mut *guard;
+        let network = if from.max(to) <= self.nodes { between } else { in_front };
+        network.report(random)
+    }
+
+    /// Takes a call to a node and its reply back; nothing when the caller never hears of it again.
+    async fn carry(self: Arc<Self>, from: End, to: NodeId, call: Call) -> Option<RpcResult<Bytes>> {
+        let (after_us, again_after_us) = match self.fate(from, to, false) {
+            Fate::Lost { reported_after_us } => return broken(reported_after_us).await,
+            Fate::Arrives { after_us, again_after_us } => (after_us, again_after_us),
+        };
+        if let Some(again_after_us) = again_after_us
+            && is_fit_to_repeat(&call)
+        {
+            let (net, copy) = (self.clone(), call.clone());
+            tokio::spawn(async move {
+                wait(again_after_us).await;
+                if let Some(served) = net.served(to) {
+                    // Nobody waits for the reply to the copy.
+                    let _reply = served.server.send(copy).await;
+                }
+            });
+        }
+        wait(after_us).await;
+        let Some(Served { server, gone, .. }) = self.served(to) else {
+            // Nobody listens there: of that a caller is sure.
+            let refused = broken(self.report(from, to)).await?;
+            return Some(refused.map_err(RpcError::not_executed));
+        };
+        let reply = tokio::select! {
+            biased;
+            () = gone.notified() => return broken(self.report(from, to)).await,
+            reply = server.send(call) => reply,
+        };
+        match self.fate(to, from, true) {
+            Fate::Lost { reported_after_us } => broken(reported_after_us).await,
+            Fate::Arrives { after_us, again_after_us: _ } => {
+                wait(after_us).await;
+                Some(reply)
+            }
+        }
+    }
+}
+
+/// Whether a call is one that its receiver tells from its copies. HTTP repeats nothing by itself, and whoever calls the plain
+/// service has no means against what does.
+fn is_fit_to_repeat(call: &Call) -> bool {
+    call.method.starts_with("rsm.") || call.method.starts_with("raft.")
+}
+
+async fn wait(us: u64) {
+    tokio::time::sleep(Duration::from_micros(us)).await;
+}
+
+async fn broken(reported_after_us: Option<u64>) -> Option<RpcResult<Bytes>> {
+    wait(reported_after_us?).await;
+    Some(Err(RpcError::unavailable("the connection broke")))
+}
+
+/// The way from one end to a node.
+struct Wire {
+    net: Arc<Net>,
+    from: End,
+    life: Option<u64>,
+    to: NodeId,
+}
+
+impl Wire {
+    /// Whether the caller is still there.
+    fn is_alive(&self) -> bool {
+        self.life.is_none_or(|life| self.net.served(self.from).is_some_and(|served| served.life == life))
+    }
+}
+
+#[traitwire::async_trait]
+impl Transport for Wire {
+    async fn send(&self, call: Call) -> RpcResult<Bytes> {
+        if !self.is_alive() {
+            return Err(RpcError::unavailable("this node has crashed").not_executed());
+        }
+        // In a task of its own: what is on its way arrives, whether anybody still waits for the reply or not.
+        let method = call.method.clone();
+        let travelling = tokio::spawn(self.net.clone().carry(self.from, self.to, call));
+        match travelling.await {
+            Ok(Some(reply)) => {
+                if self.from > self.net.nodes
+                    && let Err(error) = &reply
+                {
+                    let what =
+                        || format!("c{} n{} {method}: {:?}, {error}", self.from, self.to, error.executed());
+                    self.net.book.line(what);
+                }
+                reply
+            }
+            Ok(None) => std::future::pending().await,
+            Err(_) => Err(RpcError::unavailable("the run has ended")),
+        }
+    }
+}
