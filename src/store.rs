@@ -10,7 +10,7 @@ use traitwire::{KVError, Version};
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
 
 /// Into how many parts the keys are divided: a write copies at most one part that a [`Store::freeze`] still holds.
-const PARTS: usize = 4_096;
+const PARTS: usize = 16_384;
 
 /// Keys with their values and versions. A key never leaves, and its version only grows.
 #[derive(Clone, Debug)]

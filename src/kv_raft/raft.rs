@@ -264,7 +264,7 @@ impl Raft {
     pub async fn save_snapshot(
         &self,
         index: Index,
-        mut state: impl Read + Send + 'static,
+        state: impl Read + Send + 'static,
     ) -> Result<(), StorageError> {
         // The others may have committed what this node's own disk does not have yet.
         let mut status = self.status.clone();
@@ -272,8 +272,7 @@ impl Raft {
         let meta = self.inspect(move |core| core.snapshot_meta(index)).await.flatten();
         // A newer snapshot was installed meanwhile, or the node has stopped.
         let Some(meta) = meta else { return Ok(()) };
-        let saved = self.snapshots.run(move |snapshots| snapshots.save(&meta, &mut state).map(|()| meta));
-        match saved.await {
+        match self.snapshots.save(meta, state).await {
             Ok(saved) => self.inbox.send(Inbound::SnapshotSaved(saved?)).await,
             Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
             // The runtime is shutting down.

@@ -170,8 +170,9 @@ pub(super) struct Applier<M> {
     waiters: Waiters,
     applied: Arc<Applied>,
     options: RsmOptions,
-    /// The bytes of the entries since the newest snapshot.
+    /// The bytes of the entries since the newest snapshot, and at how many of them there is the next one.
     log_bytes: usize,
+    log_bytes_max: usize,
     /// The snapshot that is being saved.
     saving: Option<JoinHandle<()>>,
     /// The term that this node leads in, as far as those who wait know.
@@ -186,7 +187,17 @@ impl<M: StateMachine> Applier<M> {
         applied: Arc<Applied>,
         options: RsmOptions,
     ) -> Self {
-        Self { raft, replica, waiters, applied, options, log_bytes: 0, saving: None, leads_in: None }
+        Self {
+            raft,
+            replica,
+            waiters,
+            applied,
+            options,
+            log_bytes: 0,
+            log_bytes_max: by_lot(options),
+            saving: None,
+            leads_in: None,
+        }
     }
 
     /// Applies until the node ends.
@@ -263,12 +274,11 @@ impl<M: StateMachine> Applier<M> {
     }
 
     fn snapshot_if_due(&mut self, applied: Index) {
-        let limit = self.options.snapshot_log_bytes;
         let is_saving = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
-        if limit == 0 || self.log_bytes < limit || is_saving {
+        if self.options.snapshot_log_bytes == 0 || self.log_bytes < self.log_bytes_max || is_saving {
             return;
         }
-        self.log_bytes = 0;
+        (self.log_bytes, self.log_bytes_max) = (0, by_lot(self.options));
         // The state is frozen here, and read while commands go on.
         let state = locked(&self.replica).snapshot();
         let raft = self.raft.clone();
@@ -302,6 +312,13 @@ impl<M> Drop for Applier<M> {
     fn drop(&mut self) {
         self.applied.end();
     }
+}
+
+/// At how many bytes of log the next snapshot is due: not the same on all nodes, so that they do not work on theirs at the same
+/// time.
+fn by_lot(options: RsmOptions) -> usize {
+    let bytes = options.snapshot_log_bytes;
+    fastrand::usize(bytes / 4 * 3..=bytes)
 }
 
 fn entry_bytes(entry: &raft::Entry) -> usize {

@@ -7,6 +7,7 @@
 pub mod disk;
 mod log_state;
 mod memory;
+mod paced;
 mod persister;
 mod snapshot_file;
 mod snapshots;
@@ -20,6 +21,8 @@ use tokio::task::JoinError;
 
 use super::core::{DiskSpace, Op, Restored};
 use crate::services::raft::{NodeId, SnapshotBytes, SnapshotMeta};
+
+use paced::Paced;
 
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use memory::Memory;
@@ -107,6 +110,27 @@ pub(in crate::kv_raft) struct SnapshotAccess {
 impl SnapshotAccess {
     pub(in crate::kv_raft) fn of(storage: &dyn Storage) -> Self {
         Self { snapshots: storage.snapshots(), is_immediate: storage.is_immediate() }
+    }
+
+    /// Saves a state, at a pace that holds up nobody.
+    ///
+    /// # Errors
+    /// As [`SnapshotAccess::run`] and [`Snapshots::save`].
+    pub(in crate::kv_raft) async fn save(
+        &self,
+        meta: SnapshotMeta,
+        mut state: impl io::Read + Send + 'static,
+    ) -> Result<Result<SnapshotMeta, StorageError>, JoinError> {
+        let is_immediate = self.is_immediate;
+        self.run(move |snapshots| {
+            let saved = if is_immediate {
+                snapshots.save(&meta, &mut state)
+            } else {
+                snapshots.save(&meta, &mut Paced::new(state))
+            };
+            saved.map(|()| meta)
+        })
+        .await
     }
 
     /// Runs what may wait for the disk in a thread where that holds up nobody; in place where nothing ever waits.
