@@ -49,7 +49,7 @@ async fn calls_show_the_reply_or_what_is_wrong() {
     let (code, out, _) = run(&["call", "put", r#"{"key":"k","value":"v","version":0}"#]).await;
     assert_eq!((code, out.contains("\"version\": 1")), (0, true), "{out}");
     let (code, _, error) = run(&["call", "put", r#"{"key":"k","value":"v","version":-1}"#]).await;
-    assert_eq!((code, error.contains("`version`")), (1, true), "{error}");
+    assert_eq!((code, error.contains("`version`")), (2, true), "{error}");
     assert_eq!(run(&["call", "put", "{"]).await.0, 2);
     let (code, out, _) = run(&["schema", "list"]).await;
     assert_eq!((code, out.contains("get") && out.contains("src/services/kv.rs")), (0, true), "{out}");

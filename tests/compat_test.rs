@@ -136,7 +136,7 @@ async fn a_server_is_read_within_bounds() {
         while stream.write_all(&[b' '; 65_536]).await.is_ok() {}
     });
     let (code, _, error) = schema(&["probe", &url]).await;
-    assert!(code == 2 && error.contains("too much for a contract"), "{code} {error}");
+    assert!(code == 2 && error.contains("too much for a document"), "{code} {error}");
     flood.await.unwrap();
 }
 

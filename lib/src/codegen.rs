@@ -5,7 +5,7 @@ mod bounds;
 use std::pin::Pin;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{RpcError, RpcResult};
 
@@ -83,7 +83,8 @@ fn undecodable<A: DeserializeOwned>(
     arguments: &str,
     error: &serde_json::Error,
 ) -> RpcError {
-    if !error.is_data() {
+    // The category of the error does not tell: serde_json calls a list where an enum belongs a mistake of syntax.
+    if serde_json::from_str::<IgnoredAny>(arguments).is_err() {
         return RpcError::invalid_argument(format!(
             "malformed JSON in the arguments of `{}`: {error}",
             method.name

@@ -118,7 +118,7 @@ impl<'a> Checker<'a> {
     fn whole(&mut self, schema: &'a Value, value: &Value, path: &str) -> Vec<Misfit> {
         let verdict = self.part(schema, value, path);
         let mut misfits = verdict.misfits;
-        let looks = verdict.is_closed || verdict.has_names && !verdict.is_open;
+        let looks = !verdict.is_open && (verdict.is_closed || verdict.has_names);
         if let Some(object) = value.as_object().filter(|_| looks) {
             let kind = if verdict.is_closed { MisfitKind::Invalid } else { MisfitKind::UnknownField };
             for name in object.keys().filter(|name| !verdict.names.contains(name.as_str())) {
@@ -222,6 +222,9 @@ impl<'a> Checker<'a> {
             let matching = patterns.into_iter().flatten().find(|(pattern, _)| values::matches(pattern, name));
             match (matching.map(|(_, schema)| schema), others) {
                 (Some(schema), _) => verdict.misfits.extend(self.whole(schema, value, &here)),
+                (None, Some(Value::Bool(false))) if properties.is_none() && patterns.is_some() => {
+                    verdict.refuse(&here, "is named by no integer".to_owned());
+                }
                 (None, Some(Value::Bool(false))) => {
                     let known = properties.into_iter().flatten().map(|(name, _)| name.as_str());
                     verdict.refuse(&here, unknown(name, object, known));

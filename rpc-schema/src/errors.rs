@@ -1,6 +1,8 @@
 //! The errors that every method can answer with, as documents tell them: the codes of the Connect protocol with their
 //! HTTP statuses.
 
+use serde_json::{Value, json};
+
 /// One way in which calls fail.
 pub(crate) struct ErrorCode {
     /// The name on the wire.
@@ -43,6 +45,26 @@ pub(crate) const BODY_CODES: [ErrorCode; 2] = [
 
 /// The code of a method's own error, which comes as `{"error": ...}` in the details.
 pub(crate) const TYPED_ERROR: &str = "failed_precondition";
+
+/// An error as it stands in JSON; of a method that may change state, with a word on whether it was executed.
+pub(crate) fn example_error(code: &str, message: &str, is_read_only: bool) -> Value {
+    let mut error = json!({ "code": code, "message": message });
+    if !is_read_only {
+        error["details"] = json!([{ "executed": if code == "invalid_argument" { "no" } else { "unknown" } }]);
+    }
+    error
+}
+
+/// The error of a method that has one of its own, this one, as it stands in JSON.
+pub(crate) fn example_typed_error(error: Value, is_read_only: bool) -> Value {
+    let mut whole = example_error(TYPED_ERROR, "the method answered with an error of its own", is_read_only);
+    if let Value::Array(details) = &mut whole["details"] {
+        details.push(json!({ "error": error }));
+    } else {
+        whole["details"] = json!([{ "error": error }]);
+    }
+    whole
+}
 
 /// All codes with their statuses, those for bodies included, by status.
 pub(crate) fn by_status() -> Vec<(u16, Vec<&'static ErrorCode>)> {

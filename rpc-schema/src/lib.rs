@@ -26,8 +26,8 @@ mod typescript;
 mod walk;
 
 pub use arguments::argument_fields;
-pub use check::{Misfit, MisfitKind, TooIntricate, check};
 pub use catalogue::{Catalogue, CatalogueError, Conflict, Message, Messages};
+pub use check::{Misfit, MisfitKind, TooIntricate, check};
 pub use contract::{CONTRACT_FORMAT, Contract, ContractError, Exchange, MethodContract, ServiceContract};
 pub use descriptor::{
     Compat, Idempotency, MethodDescriptor, Parameters, SchemaOf, ServiceDescriptor, schema_of,

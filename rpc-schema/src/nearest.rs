@@ -11,18 +11,22 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be inserted, removed or replaced (Levenshtein, 1966).
+/// How many letters must be inserted, removed, replaced or swapped with their neighbours (Damerau, 1964; no letter twice).
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    for i in 0..from.len() {
+        let mut next = vec![i + 1];
+        for j in 0..to.len() {
+            let replaced = row[j] + usize::from(from[i] != to[j]);
+            let mut least = replaced.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && from[i] == to[j - 1] && from[i - 1] == to[j] {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[to.len()]
 }
@@ -38,6 +42,9 @@ mod tests {
             nearest("raft.apend_entries", ["raft.append_entries", "raft.vote"]),
             Some("raft.append_entries")
         );
+        assert_eq!(nearest("gte", ["put", "get"]), Some("get"));
+        assert_eq!(nearest("vresion", ["key", "value", "version"]), Some("version"));
+        assert_eq!(nearest("", ["put", "a"]), Some("a"));
         assert_eq!(nearest("delete", ["put", "get"]), None);
     }
 }

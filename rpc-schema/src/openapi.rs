@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::Catalogue;
-use crate::errors::{CODES, ErrorCode, TYPED_ERROR, by_status};
+use crate::errors::{CODES, ErrorCode, TYPED_ERROR, by_status, example_error, example_typed_error};
 use crate::text::first_line;
 use crate::walk::{each_subschema_mut, replace_references, resolved};
 use crate::{Message, MethodDescriptor, ServiceDescriptor, example};
@@ -130,11 +130,7 @@ impl Catalogue {
         ));
         let content = &mut response["content"]["application/json"];
         content["schema"]["properties"]["details"] = typed;
-        let mut own = example_error(TYPED_ERROR, "the method answered with an error of its own", base);
-        let details = own.as_object_mut().map(|own| own.entry("details").or_insert_with(|| json!([])));
-        if let Some(Value::Array(details)) = details {
-            details.push(json!({ "error": example(&self.message_document(error)) }));
-        }
+        let own = example_typed_error(example(&self.message_document(error)), method.is_read_only());
         let general = content.as_object_mut().and_then(|content| content.shift_remove("example"));
         content["examples"] = json!({
             "general": { "value": general },
@@ -248,17 +244,9 @@ fn response(base: &str, codes: &[&ErrorCode]) -> Value {
         "description": lines.join("\n\n"),
         "content": { "application/json": {
             "schema": { "$ref": format!("{SCHEMAS}{base}"), "properties": { "code": { "enum": names } } },
-            "example": example_error(codes[0].name, codes[0].docs, base),
+            "example": example_error(codes[0].name, codes[0].docs, base == ERROR),
         } }
     })
-}
-
-fn example_error(code: &str, message: &str, base: &str) -> Value {
-    let mut error = json!({ "code": code, "message": message });
-    if base == ERROR_OF_CHANGE {
-        error["details"] = json!([{ "executed": if code == "invalid_argument" { "no" } else { "unknown" } }]);
-    }
-    error
 }
 
 fn error_schemas() -> [(String, Value); 4] {

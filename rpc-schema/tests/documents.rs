@@ -291,21 +291,35 @@ fn a_method_in_plain_text() {
 
         An absent key has version 0.
 
-        Arguments:
+        Arguments: PutArgs
           What to write where.
-          key: The key, which may not be empty.
-          version: The version that is to be replaced.
-        {
-          "key": "string",
-          "value": "string",
-          "version": 0
-        }
+            key: string
+                The key, which may not be empty.
+            value: string
+            version?: integer, uint64, default 0
+                The version that is to be replaced.
+          {
+            "key": "string",
+            "value": "string",
+            "version": 0
+          }
 
-        Reply:
-        {
-          "version": 0,
-          "err": "NoKey"
-        }
+        Reply: PutReply
+            version: integer, uint64
+            err: KvError | null
+          {
+            "version": 0,
+            "err": "NoKey"
+          }
+
+        A call that fails is answered with an HTTP status and a code that goes with it, such as 400 and
+          {"code":"invalid_argument","message":"what is wrong","details":[{"executed":"no"}]}
+
+        Types:
+          KvError
+            Why a key was not written.
+              "NoKey"
+              "Version"
 
         curl -X POST 'http://127.0.0.1:7101/kv.put' -H 'Content-Type: application/json' -d '{"key":"string","value":"string","version":0}'
     "#]].assert_eq(&catalogue.show("kv.put", "http://127.0.0.1:7101/").unwrap());
@@ -316,16 +330,25 @@ fn a_method_in_plain_text() {
         Counts keys.
 
         Arguments:
-        [
-          "string"
-        ]
+            list of string
+          [
+            "string"
+          ]
 
         Reply:
-        0
+            integer
+          0
 
-        Error:
+        Error: KvError
           Why a key was not written.
-        "NoKey"
+            "NoKey"
+            "Version"
+          "NoKey"
+
+        A call that fails is answered with an HTTP status and a code that goes with it, such as 400 and
+          {"code":"invalid_argument","message":"what is wrong"}
+        and with the method's own error as
+          {"code":"failed_precondition","message":"the method answered with an error of its own","details":[{"error":"NoKey"}]}
 
         curl -X POST 'http://127.0.0.1:7101/kv.count' -H 'Content-Type: application/json' -d '["string"]'
     "#]]

@@ -43,7 +43,9 @@ pub(super) async fn fetch(url: &str, time: Duration) -> Result<Value, NoDocument
     let mut text = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(no_answer)? {
         if text.len() + piece.len() > BYTES_MAX {
-            return Err(NoDocument::Other(format!("{url} sends more than {BYTES_MAX} bytes")));
+            return Err(NoDocument::Other(format!(
+                "{url} sends more than {BYTES_MAX} bytes, too much for a document"
+            )));
         }
         text.extend_from_slice(&piece);
     }

@@ -1,7 +1,7 @@
 //! `traitwire schema list`, `show` and `export`: the schemas of this binary's own services.
 
 use traitwire_kv::index::SERVICES;
-use traitwire_schema::{Catalogue, Compat};
+use traitwire_schema::{Catalogue, Compat, nearest};
 
 use super::Failure;
 
@@ -16,10 +16,10 @@ pub(super) enum Schema {
         #[arg(long)]
         json: bool,
     },
-    /// Show one method: signature, description, an example and a curl line.
+    /// Show one method, or one type: what it is for, its fields, examples and, for a method, a curl line.
     Show {
-        /// The method's name on the wire.
-        method: String,
+        /// The method's name on the wire, such as `put`, or the name of a type, such as `PutArgs`.
+        name: String,
     },
     /// Write all documents into a folder, or single ones to files or standard output.
     Export(super::export::Export),
@@ -33,20 +33,26 @@ impl Schema {
         match self {
             Self::List { json: true } => println!("{:#}", catalogue.index()),
             Self::List { json: false } => list(&catalogue),
-            Self::Show { method } => match catalogue.show(&method, URL_DEFAULT) {
-                Some(text) => println!("{text}"),
-                None => {
-                    let services = catalogue.services();
-                    return Err(Failure::new(
-                        traitwire::codegen::unknown_method(services, &method).message(),
-                    ));
-                }
-            },
+            Self::Show { name } => print!("{}", show(&catalogue, &name)?),
             Self::Compat(command) => return command.run().await,
             Self::Export(command) => command.run(&catalogue)?,
         }
         Ok(0)
     }
+}
+
+/// The method or the type of this name, as a person reads it.
+fn show(catalogue: &Catalogue, name: &str) -> Result<String, Failure> {
+    let shown = catalogue.show(name, URL_DEFAULT).or_else(|| catalogue.show_type(name));
+    shown.ok_or_else(|| {
+        let methods = catalogue.services().iter().flat_map(|service| service.methods);
+        let names = methods.map(|method| method.name).chain(catalogue.document_names());
+        let hint = match nearest(name, names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`schema list` lists the methods".to_owned(),
+        };
+        Failure::with_code(2, format!("there is no method or type `{name}`; {hint}"))
+    })
 }
 
 fn list(catalogue: &Catalogue) {

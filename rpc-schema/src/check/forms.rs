@@ -63,7 +63,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Which form was meant: the one with the tag that stands in the value, or whose one field does, or the only one of the
-    /// value's type, or the only one but null.
+    /// value's type that says no more, or the only one but null.
     fn meant(&self, branches: &'a [Value], value: &Value) -> Option<usize> {
         let only = |is_meant: &dyn Fn(&'a Value) -> bool| {
             let mut meant = branches.iter().enumerate().filter(|(_, branch)| is_meant(self.resolved(branch)));
@@ -76,7 +76,11 @@ impl<'a> Checker<'a> {
         };
         let has_its_field =
             |branch: &'a Value| only_field(branch).is_some_and(|name| value.get(name).is_some());
-        let is_of_its_type = |branch: &'a Value| types(branch).any(|name| name == type_name(value));
+        // That a form is one certain text does not make every text be meant as that.
+        let is_certain =
+            |branch: &'a Value| ["const", "enum"].iter().any(|keyword| branch.get(*keyword).is_some());
+        let is_of_its_type =
+            |branch: &'a Value| !is_certain(branch) && types(branch).any(|name| name == type_name(value));
         let may_be_more_than_null = |branch: &'a Value| !value.is_null() && !types(branch).eq(["null"]);
         only(&has_its_tags)
             .or_else(|| only(&has_its_field))
@@ -113,10 +117,11 @@ impl<'a> Checker<'a> {
         near.map(|near| format!("; did you mean {near}?")).unwrap_or_default()
     }
 
-    /// `schema`, or what it refers to.
+    /// `schema`, or what it refers to where it says nothing of its own about fields.
     fn resolved(&self, mut schema: &'a Value) -> &'a Value {
         for _ in 0..super::DEPTH_MAX {
-            let Some(target) = self.target(schema) else { break };
+            let target = self.target(schema).filter(|_| schema.get("properties").is_none());
+            let Some(target) = target else { break };
             schema = target;
         }
         schema
@@ -132,11 +137,11 @@ fn tags(branch: &Value) -> impl Iterator<Item = (&str, &Value)> + Clone {
     })
 }
 
-/// The field of a form that has only this one.
+/// The field of a form that has only this one, and may have it with more than one value.
 fn only_field(branch: &Value) -> Option<&str> {
     let properties = branch.get("properties")?.as_object()?;
     let [name] = list(branch, "required") else { return None };
-    (properties.len() == 1).then_some(name.as_str()?)
+    (properties.len() == 1 && tags(branch).next().is_none()).then_some(name.as_str()?)
 }
 
 fn words(branches: &[Value]) -> String {
