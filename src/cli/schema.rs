@@ -29,13 +29,13 @@ pub(super) enum Schema {
 
 impl Schema {
     pub(super) async fn run(self) -> Result<u8, Failure> {
-        let catalogue = Catalogue::new(SERVICES).map_err(Failure::new)?;
+        let catalogue = || Catalogue::new(SERVICES).map_err(Failure::new);
         match self {
-            Self::List { json: true } => println!("{:#}", catalogue.index()),
-            Self::List { json: false } => list(&catalogue),
-            Self::Show { name } => print!("{}", show(&catalogue, &name)?),
+            Self::List { json: true } => println!("{:#}", catalogue()?.index()),
+            Self::List { json: false } => list(&catalogue()?),
+            Self::Show { name } => print!("{}", show(&catalogue()?, &name)?),
             Self::Compat(command) => return command.run().await,
-            Self::Export(command) => command.run(&catalogue)?,
+            Self::Export(command) => command.run(&catalogue()?)?,
         }
         Ok(0)
     }

@@ -33,6 +33,13 @@ struct State {
     calls: u64,
 }
 
+impl State {
+    /// The links of one kind, and the lots that are drawn for them.
+    fn network(&mut self, is_between: bool) -> (&mut Network, &mut fastrand::Rng) {
+        (if is_between { &mut self.between } else { &mut self.in_front }, &mut self.random)
+    }
+}
+
 /// A node that is up.
 #[derive(Clone)]
 pub(super) struct Served {
@@ -56,6 +63,11 @@ impl Net {
         self.state.lock().expect("nobody panics while it is held")
     }
 
+    /// Whether both ends are nodes.
+    fn is_between(&self, one: End, other: End) -> bool {
+        one.max(other) <= self.nodes
+    }
+
     /// A client that reaches a node from this end. If a node is there, it is in this life of it.
     pub(super) fn client(self: &Arc<Self>, from: End, life: Option<u64>, to: NodeId) -> RpcClient {
         let wire = Wire { net: self.clone(), from, life, to };
@@ -75,9 +87,7 @@ impl Net {
 
     /// Nothing gets from one end to the other any more, or it does again.
     pub(super) fn set_cut(&self, from: End, to: End, cut: bool) {
-        let mut state = self.state();
-        let is_between = from.max(to) <= self.nodes;
-        if is_between { &mut state.between } else { &mut state.in_front }.set_cut(from, to, cut);
+        self.state().network(self.is_between(from, to)).0.set_cut(from, to, cut);
     }
 
     /// All links are whole.
@@ -106,22 +116,16 @@ impl Net {
     }
 
     fn fate(&self, from: End, to: End, is_reply: bool) -> Fate {
-        let mut guard = self.state();
-        let State { between, in_front, random, calls, .. } = &mut *guard;
-        let network = if from.max(to) <= self.nodes { between } else { in_front };
-        if is_reply {
-            network.reply(random, from, to)
-        } else {
-            *calls += 1;
-            network.request(random, from, to)
-        }
+        let mut state = self.state();
+        state.calls += u64::from(!is_reply);
+        let (network, random) = state.network(self.is_between(from, to));
+        if is_reply { network.reply(random, from, to) } else { network.request(random, from, to) }
     }
 
     /// When a caller hears that there is nobody, if it does.
     fn report(&self, from: End, to: End) -> Option<u64> {
-        let mut guard = self.state();
-        let State { between, in_front, random, .. } = &mut *guard;
-        let network = if from.max(to) <= self.nodes { between } else { in_front };
+        let mut state = self.state();
+        let (network, random) = state.network(self.is_between(from, to));
         network.report(random)
     }
 

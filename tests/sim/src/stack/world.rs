@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
+use traitwire_kv::kv_raft::machine::KvMachine;
 use traitwire_kv::kv_raft::raft::core::Role;
 use traitwire_kv::kv_raft::rsm::Rsm;
 use traitwire_kv::services::raft::NodeId;
@@ -16,7 +17,6 @@ use crate::disk::SimDisk;
 use crate::network::at;
 use crate::queue::Queue;
 use crate::violation::{Rule, Violation, ensure};
-use traitwire_kv::kv_raft::machine::KvMachine;
 
 /// How long a node may take to stop in good order.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -132,10 +132,11 @@ impl World {
         self.hosts[at(id)].life.as_ref().map(|life| &life.rsm)
     }
 
-    /// The node that leads, if one does; of several the one in the latest term.
-    pub(super) fn leader(&self) -> Option<NodeId> {
+    /// The node that leads, if one does that is not among these; of several the one in the latest term.
+    fn leader(&self, besides: &[NodeId]) -> Option<NodeId> {
         let status = |id| self.rsm(id).map(|rsm| (rsm.raft().status(), id));
-        let leading = (1..=self.plan.nodes).filter_map(status).filter(|(it, _)| it.role == Role::Leader);
+        let here = (1..=self.plan.nodes).filter(|id| !besides.contains(id)).filter_map(status);
+        let leading = here.filter(|(it, _)| it.role == Role::Leader);
         leading.max_by_key(|(status, _)| status.term).map(|(_, id)| id)
     }
 
@@ -147,10 +148,7 @@ impl World {
     ) -> Result<NodeId, Violation> {
         let end = Instant::now() + patience;
         loop {
-            let status = |id: NodeId| self.rsm(id).map(|rsm| (rsm.raft().status(), id));
-            let here = (1..=self.plan.nodes).filter(|id| !cut.contains(id)).filter_map(status);
-            let leading = here.filter(|(it, _)| it.role == Role::Leader);
-            if let Some((_, id)) = leading.max_by_key(|(status, _)| status.term) {
+            if let Some(id) = self.leader(cut) {
                 return Ok(id);
             }
             ensure(Instant::now() < end, Rule::Liveness, || format!("no leader in {patience:?}"))?;
@@ -221,7 +219,7 @@ impl World {
     async fn inflict(&mut self, fault: FaultKind) -> Result<(), Violation> {
         self.book.line(|| format!("-- {fault:?}"));
         let id = self.random.u64(1..=self.plan.nodes);
-        let leader = self.leader().unwrap_or(id);
+        let leader = self.leader(&[]).unwrap_or(id);
         match fault {
             FaultKind::Kill => self.kill(id),
             FaultKind::KillLeader => self.kill(leader),
