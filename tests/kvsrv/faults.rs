@@ -6,8 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use traitwire::{KVError, KvClient, RpcClient};
-use traitwire_kv::kv_single::client::SingleKvClient;
+use traitwire::{KVError, KvClient};
 
 use crate::Setting;
 use crate::common::network::{Fate, NetworkConfig};
@@ -204,37 +203,4 @@ async fn a_server_that_hangs_is_asked_again() {
     assert!(start.elapsed() < HANG + Duration::from_secs(1), "it took {:?}", start.elapsed());
     assert_eq!(kv.get("k").await, Ok(("after".to_owned(), 2)));
     setting.recorder.check();
-}
-
-/// K15: a server remembers nothing of a client once its call is answered.
-#[tokio::test]
-async fn clients_leave_nothing_behind() {
-    const WORKERS: usize = 4;
-    const BYTES_PER_CLIENT: u64 = 10;
-    let setting = Setting::start(NetworkConfig::reliable()).await;
-    let url = setting.server.url();
-    let value = "x".repeat(1_000);
-    // Each worker plays one client after the other, on a key of its own.
-    let play = async |clients: std::ops::Range<usize>| {
-        let mut workers = JoinSet::new();
-        for worker in 0..WORKERS {
-            let (url, value) = (url.to_owned(), value.clone());
-            let clients = clients.clone().skip(worker).step_by(WORKERS);
-            workers.spawn(async move {
-                let key = format!("key {worker}");
-                for id in clients {
-                    let kv = SingleKvClient::new(RpcClient::new(url.clone(), id));
-                    let version = (id / WORKERS) as u64;
-                    assert_eq!(kv.put(&key, &value, version).await, Ok(()));
-                }
-            });
-        }
-        workers.join_all().await;
-    };
-    // The first clients show the server how much memory its work takes.
-    play(0..4_000).await;
-    let before = setting.server.resident_bytes();
-    play(4_000..24_000).await;
-    let growth = setting.server.resident_bytes().saturating_sub(before);
-    assert!(growth <= 20_000 * BYTES_PER_CLIENT, "20,000 clients left {growth} bytes behind");
 }
