@@ -61,12 +61,12 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use self::core::{Committed, Core, Options, Proposed, ReadOutcome, Refusal, Role, Time};
-use self::driver::{APPLY_BATCHES_MAX, Driver, Inbound, Inbox, Parts};
+use self::driver::{APPLY_BATCHES_MAX, Driver, Inbound, Inbox, Parts, Told};
 use self::storage::{Opened, SnapshotAccess, Snapshots, StorageError};
 use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, SnapshotMeta, Term};
 
@@ -194,13 +194,31 @@ impl Raft {
     /// # Errors
     /// See [`RaftError`].
     pub async fn propose(&self, commands: Vec<Command>) -> Result<(Index, Term), RaftError> {
+        let (answer, answered) = oneshot::channel();
+        let told = Box::new(|proposed| {
+            // Whoever has gone away needs no answer.
+            let _gone = answer.send(proposed);
+        });
+        self.propose_then(commands, told).await?;
+        match answered.await.map_err(|_| RaftError::Stopped)? {
+            Proposed::Accepted { first, term } => Ok((first, term)),
+            Proposed::Refused(refusal) => Err(RaftError::Refused(refusal)),
+        }
+    }
+
+    /// The same without a wait for the answer, which `told` gets while the node looks at nothing else: it must be quick. It is
+    /// dropped instead when the node stops before.
+    ///
+    /// # Errors
+    /// See [`RaftError`].
+    pub(super) async fn propose_then(&self, commands: Vec<Command>, told: Told) -> Result<(), RaftError> {
         if let Some(bytes) = commands.iter().map(|it| it.json().len()).find(|it| *it > COMMAND_BYTES_MAX) {
             return Err(RaftError::TooLarge { bytes });
         }
-        let proposed = self.inbox.request(|answer| Inbound::Propose { commands, answer }).await;
-        match proposed.ok_or(RaftError::Stopped)? {
-            Proposed::Accepted { first, term } => Ok((first, term)),
-            Proposed::Refused(refusal) => Err(RaftError::Refused(refusal)),
+        if self.inbox.send(Inbound::Propose { commands, told }).await {
+            Ok(())
+        } else {
+            Err(RaftError::Stopped)
         }
     }
 
@@ -249,7 +267,7 @@ impl Raft {
         &self,
         look: impl FnOnce(&Core) -> T + Send + 'static,
     ) -> Option<T> {
-        let look = |answer: tokio::sync::oneshot::Sender<T>| {
+        let look = |answer: oneshot::Sender<T>| {
             Inbound::Inspect(Box::new(move |core: &Core| {
                 let _gone = answer.send(look(core));
             }))
@@ -273,7 +291,9 @@ impl Raft {
         // A newer snapshot was installed meanwhile, or the node has stopped.
         let Some(meta) = meta else { return Ok(()) };
         match self.snapshots.save(meta, state).await {
-            Ok(saved) => self.inbox.send(Inbound::SnapshotSaved(saved?)).await,
+            Ok(saved) => {
+                let _stopped = self.inbox.send(Inbound::SnapshotSaved(saved?)).await;
+            }
             Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
             // The runtime is shutting down.
             Err(_) => {}
@@ -310,7 +330,7 @@ impl Raft {
 
     /// Stops the node, once it has done what was asked before.
     pub async fn stop(&self) {
-        self.inbox.send(Inbound::Stop).await;
+        let _stopped_before = self.inbox.send(Inbound::Stop).await;
         let _result = self.ended().await;
     }
 

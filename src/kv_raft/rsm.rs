@@ -35,7 +35,7 @@ use self::applied::Applied;
 use self::apply::{Applier, Replica};
 use self::entry::Action;
 use self::waiters::Waiters;
-use super::raft::core::Refusal;
+use super::raft::core::{Proposed, Refusal};
 use super::raft::{Applies, Raft, RaftError};
 use crate::bugs::{ServiceBug, has};
 use crate::services::raft::Index;
@@ -192,13 +192,14 @@ impl<M: StateMachine> Rsm<M> {
         let command = entry::encode(id, &action);
         let too_many = || ReplyErr::Exhausted("too many commands wait, or the node is stopping".into());
         let mut place = self.waiters.enter(id).ok_or_else(too_many)?;
+        let waiters = self.waiters.clone();
+        let told = Box::new(move |proposed| match proposed {
+            // Before anybody can see that this node has stopped leading in that term.
+            Proposed::Accepted { term, .. } => waiters.entry_has_term(id, term),
+            Proposed::Refused(refusal) => waiters.tell(id, || Err(refused(RaftError::Refused(refusal)))),
+        });
         let replied = async {
-            let (_, term) = self.raft.propose(vec![command]).await.map_err(refused)?;
-            place.entry_has_term(term);
-            if self.raft.get_state() != (term, true) {
-                // It has stopped leading since; whoever ends the waits may have come by before the term was known.
-                self.waiters.end_up_to(term, &deposed(self.raft.status().leader));
-            }
+            self.raft.propose_then(vec![command], told).await.map_err(refused)?;
             place.outcome().await.unwrap_or_else(|| Err(stopping()))
         };
         let late = |_| ReplyErr::NoAnswer { message: "not committed in time".into(), submitted: true };

@@ -33,6 +33,9 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
+/// How much room is made at once for what a body says it has. More comes when it is needed.
+const RESERVED_BYTES_MAX: usize = 256 << 10;
+
 /// Reads a body within the limits. One that is too large is read to its end and dropped, so that the peer, which
 /// is still sending, can read the refusal.
 pub(super) async fn read(
@@ -90,6 +93,7 @@ pub(super) async fn read(
                 None if whole.is_empty() => first = Some(data),
                 None => whole.extend_from_slice(&data),
                 Some(begin) => {
+                    whole.reserve(usize::try_from(announced).unwrap_or(0).min(RESERVED_BYTES_MAX));
                     whole.extend_from_slice(&begin);
                     whole.extend_from_slice(&data);
                 }

@@ -229,10 +229,10 @@ impl<M: StateMachine> Applier<M> {
                 Ok(()) = status.changed() => {
                     let now = *status.borrow_and_update();
                     let leads_in = (now.role == Role::Leader).then_some(now.term);
-                    if let Some(term) = std::mem::replace(&mut self.leads_in, leads_in)
-                        && leads_in != Some(term)
-                    {
-                        self.waiters.end_up_to(term, &deposed(now.leader));
+                    // A leadership may have come and gone since the last look, so whoever does not lead looks each time.
+                    if std::mem::replace(&mut self.leads_in, leads_in) != leads_in || leads_in.is_none() {
+                        let over = if leads_in.is_some() { now.term - 1 } else { now.term };
+                        self.waiters.end_up_to(over, &deposed(now.leader));
                     }
                 }
             }

@@ -56,6 +56,13 @@ impl Waiters {
         Some(Place { waiters: self.clone(), id, told })
     }
 
+    /// The entry with this id has got this term.
+    pub(super) fn entry_has_term(&self, id: u64, term: Term) {
+        if let Some(waiter) = self.lock().by_id.get_mut(&id) {
+            waiter.term = Some(term);
+        }
+    }
+
     /// Tells the one who waits for the entry with this id, if anybody does, what became of it.
     pub(super) fn tell(&self, id: u64, outcome: impl FnOnce() -> Outcome) {
         let waiter = self.lock().by_id.remove(&id);
@@ -97,13 +104,6 @@ impl Waiters {
 }
 
 impl Place {
-    /// The entry has got this term.
-    pub(super) fn entry_has_term(&self, term: Term) {
-        if let Some(waiter) = self.waiters.lock().by_id.get_mut(&self.id) {
-            waiter.term = Some(term);
-        }
-    }
-
     /// Waits for what becomes of the entry; nothing when the node has ended.
     pub(super) async fn outcome(&mut self) -> Option<Outcome> {
         (&mut self.told).await.ok()
@@ -129,8 +129,8 @@ mod tests {
         let waiters = Waiters::default();
         let (mut one, mut two, three) =
             (waiters.enter(1).unwrap(), waiters.enter(2).unwrap(), waiters.enter(3).unwrap());
-        one.entry_has_term(4);
-        two.entry_has_term(5);
+        waiters.entry_has_term(1, 4);
+        waiters.entry_has_term(2, 5);
         waiters.end_up_to(4, &lost());
         assert_eq!(one.outcome().await.unwrap().unwrap_err(), lost());
         waiters.tell(2, || Ok(RawValue::from_string("7".into()).unwrap()));

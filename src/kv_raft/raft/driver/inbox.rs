@@ -14,6 +14,9 @@ const INBOX_MAX: usize = 4_096;
 /// How long another node may wait for an answer; it gives up much earlier.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Hears what becomes of a proposal.
+pub(in crate::kv_raft) type Told = Box<dyn FnOnce(Proposed) + Send>;
+
 /// What can happen to a node.
 pub(in crate::kv_raft::raft) enum Inbound {
     /// Another node asks.
@@ -22,8 +25,8 @@ pub(in crate::kv_raft::raft) enum Inbound {
     Reply { from: NodeId, reply: Reply },
     /// Another node has not answered.
     Failed { to: NodeId, sent: Sent },
-    /// Somebody wants commands in the log.
-    Propose { commands: Vec<Command>, answer: oneshot::Sender<Proposed> },
+    /// Somebody wants commands in the log. What becomes of that is told at once, so that it takes no wake-up.
+    Propose { commands: Vec<Command>, told: Told },
     /// Somebody wants to read.
     Read { answer: oneshot::Sender<ReadOutcome> },
     /// A snapshot is on the disk.
@@ -62,9 +65,9 @@ impl Inbox {
         }
     }
 
-    /// Puts a message in; nothing comes of it when the node has stopped.
-    pub(in crate::kv_raft::raft) async fn send(&self, message: Inbound) {
-        let _stopped = self.0.send(message).await;
+    /// Puts a message in; false, and nothing comes of it, when the node has stopped.
+    pub(in crate::kv_raft::raft) async fn send(&self, message: Inbound) -> bool {
+        self.0.send(message).await.is_ok()
     }
 
     /// Puts a question in and waits for its answer; nothing when the node has stopped.

@@ -24,7 +24,7 @@ use super::storage::{SnapshotAccess, StorageError};
 use super::transport::Transport;
 use crate::services::raft::{Command, Index, NodeId, Term};
 
-pub(super) use inbox::{Inbound, Inbox};
+pub(super) use inbox::{Inbound, Inbox, Told};
 
 /// How many messages are taken from the inbox before their effects are carried out.
 const MESSAGES_PER_ROUND: usize = 512;
@@ -190,13 +190,13 @@ impl Driver {
                 }
                 Inbound::Reply { from, reply } => self.step(Input::Reply { from, reply }),
                 Inbound::Failed { to, sent } => self.step(Input::Failed { to, sent }),
-                Inbound::Propose { commands, answer } => {
-                    let mut proposals = Proposals::first(commands, answer);
+                Inbound::Propose { commands, told } => {
+                    let mut proposals = Proposals::first(commands, told);
                     // Those that wait together go together: one write, one message to each node.
                     while let Some(Inbound::Propose { .. }) = messages.peek()
-                        && let Some(Inbound::Propose { commands, answer }) = messages.next()
+                        && let Some(Inbound::Propose { commands, told }) = messages.next()
                     {
-                        proposals.add(commands, answer);
+                        proposals.add(commands, told);
                     }
                     self.propose(proposals);
                 }
@@ -228,14 +228,13 @@ impl Driver {
         let effects = self.core.step(now, Input::Propose(proposals.commands));
         let proposed = effects.proposed.unwrap_or(Proposed::Refused(Refusal::NotLeader(None)));
         let mut before = 0;
-        for (answer, count) in proposals.answers {
+        for (told, count) in proposals.told {
             let own = match proposed {
                 Proposed::Accepted { first, term } => Proposed::Accepted { first: first + before, term },
                 Proposed::Refused(refusal) => Proposed::Refused(refusal),
             };
             before += count;
-            // Whoever has gone away needs no answer.
-            let _gone = answer.send(own);
+            told(own);
         }
         self.take_effects(effects);
     }
@@ -332,18 +331,18 @@ fn status_of(core: &Core, disk: DiskSpace) -> Status {
 /// Proposals that are made in one step.
 struct Proposals {
     commands: Vec<Command>,
-    /// Who waits, each for so many commands.
-    answers: Vec<(oneshot::Sender<Proposed>, u64)>,
+    /// Who is told, each about so many commands.
+    told: Vec<(Told, u64)>,
 }
 
 impl Proposals {
-    fn first(commands: Vec<Command>, answer: oneshot::Sender<Proposed>) -> Self {
-        let answers = vec![(answer, commands.len() as u64)];
-        Self { commands, answers }
+    fn first(commands: Vec<Command>, told: Told) -> Self {
+        let told = vec![(told, commands.len() as u64)];
+        Self { commands, told }
     }
 
-    fn add(&mut self, commands: Vec<Command>, answer: oneshot::Sender<Proposed>) {
-        self.answers.push((answer, commands.len() as u64));
+    fn add(&mut self, commands: Vec<Command>, told: Told) {
+        self.told.push((told, commands.len() as u64));
         self.commands.extend(commands);
     }
 }
