@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -84,6 +84,13 @@ async fn batch(service: &Service, body: &Bytes, envelope: &Envelope) -> Result<A
         // As for a notification that comes alone, the response says that all have ended.
         while replies.running.next().await.is_some() {}
         return Ok(Answer::Nothing);
+    }
+    // The head of the response goes with the first replies: alone it would be one more packet, which says nothing.
+    if let Some(reply) = replies.running.next().await {
+        replies.write(reply);
+        while let Some(Some(reply)) = replies.running.next().now_or_never() {
+            replies.write(reply);
+        }
     }
     if !replies.running.is_empty() {
         return Ok(Answer::Streamed(Body::from_stream(replies)));

@@ -8,11 +8,12 @@ mod inbox;
 mod peers;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use self::disk::Disk;
 use self::peers::Peers;
@@ -25,6 +26,9 @@ use super::transport::Transport;
 use crate::services::raft::{Command, Index, NodeId, Term};
 
 pub(super) use inbox::{Inbound, Inbox, Told};
+
+/// How long the alarm is set for at most.
+const ALARM_MAX: Duration = Duration::from_secs(3600);
 
 /// How many messages are taken from the inbox before their effects are carried out.
 const MESSAGES_PER_ROUND: usize = 512;
@@ -127,6 +131,7 @@ impl Driver {
     /// When the disk has failed. Everybody who waits is told that there is no answer.
     pub(super) async fn run(mut self) -> Result<(), Arc<StorageError>> {
         let mut round = Vec::with_capacity(MESSAGES_PER_ROUND);
+        let mut alarm = Alarm::new(self.origin);
         loop {
             self.step_backlog();
             if self.now() >= self.core.next_deadline() {
@@ -135,7 +140,7 @@ impl Driver {
             self.step_backlog();
             self.carry_out();
             let applies = self.applies.clone();
-            let (until_deadline, has_room) = (self.until_deadline(), self.disk.has_room());
+            let has_room = self.disk.has_room();
             // Where a snapshot waits for the disk there is more to come, but nothing to make room for.
             let is_held_up = self.has_more_to_hand_out() && applies.capacity() == 0;
             tokio::select! {
@@ -159,17 +164,13 @@ impl Driver {
                     }
                 }
                 _ = applies.reserve(), if is_held_up => {}
-                () = tokio::time::sleep(until_deadline) => {}
+                () = alarm.by(self.core.next_deadline()) => {}
             }
         }
     }
 
     fn now(&self) -> Time {
         Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
-    }
-
-    fn until_deadline(&self) -> Duration {
-        Duration::from_micros(self.core.next_deadline().0.saturating_sub(self.now().0))
     }
 
     fn step_backlog(&mut self) {
@@ -312,6 +313,30 @@ impl Driver {
 
     fn has_more_to_hand_out(&self) -> bool {
         self.handed_out < self.core.commit_index() && !self.applies.is_closed()
+    }
+}
+
+/// Rings when a deadline is reached, or before: a deadline that has moved away is looked at again when the alarm rings, since
+/// setting a timer anew for every message costs a system call each time.
+struct Alarm {
+    origin: Instant,
+    timer: Pin<Box<Sleep>>,
+    set_for: Time,
+}
+
+impl Alarm {
+    fn new(origin: Instant) -> Self {
+        Self { origin, timer: Box::pin(tokio::time::sleep_until(origin)), set_for: Time(0) }
+    }
+
+    async fn by(&mut self, deadline: Time) {
+        if deadline < self.set_for || self.timer.is_elapsed() {
+            // What is too far off to be told is looked at again before.
+            let instant = self.origin.checked_add(Duration::from_micros(deadline.0));
+            self.timer.as_mut().reset(instant.unwrap_or_else(|| Instant::now() + ALARM_MAX));
+            self.set_for = deadline;
+        }
+        self.timer.as_mut().await;
     }
 }
 
