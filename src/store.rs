@@ -1,9 +1,9 @@
 //! The versioned map: pure, and the same for every server.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use traitwire::{KVError, Version};
 
 /// The longest key, in bytes.
@@ -16,13 +16,16 @@ const PARTS: usize = 16_384;
 #[derive(Clone, Debug)]
 pub struct Store {
     parts: Vec<Arc<Part>>,
-    hasher: BuildHasherDefault<DefaultHasher>,
+    // With a secret of its own, so that nobody can choose keys that all fall into one place.
+    hasher: RandomState,
 }
 
-type Part = HashMap<String, Entry>;
+/// Entries by the hash of their key, which is computed once an operation.
+type Part = HashTable<Entry>;
 
 #[derive(Clone, Debug)]
 struct Entry {
+    key: String,
     value: String,
     version: Version,
 }
@@ -37,40 +40,44 @@ impl Store {
     /// No key yet.
     pub fn new() -> Self {
         let empty = Arc::new(Part::new());
-        Self { parts: vec![empty; PARTS], hasher: BuildHasherDefault::default() }
+        Self { parts: vec![empty; PARTS], hasher: RandomState::new() }
     }
 
     /// The value of `key` and its version, which is at least 1; nothing when the key does not exist.
     pub fn get(&self, key: &str) -> Option<(&str, Version)> {
-        let entry = self.parts[self.part_of(key)].get(key)?;
+        let entry = self.entry(self.hasher.hash_one(key), key)?;
         Some((entry.value.as_str(), entry.version))
     }
 
     /// Writes `value` if `key` is at `version` (0: does not exist). Gives the version that the key has afterwards,
     /// and why nothing was written where that is so.
     pub fn put(&mut self, key: &str, value: String, version: Version) -> (Version, Result<(), KVError>) {
-        match self.get(key) {
+        let hash = self.hasher.hash_one(key);
+        match self.entry(hash, key).map(|entry| entry.version) {
             None if version == 0 => {
-                self.insert(key.to_owned(), value, 1);
+                self.add(hash, Entry { key: key.to_owned(), value, version: 1 });
                 (1, Ok(()))
             }
             None => (0, Err(KVError::NoKey)),
             // The last version of all has no next one: the key stays as it is.
-            Some((_, held)) if held == version && version < Version::MAX => {
-                let part = self.part_of(key);
-                let entry = Arc::make_mut(&mut self.parts[part]).get_mut(key).expect("it was found just now");
+            Some(held) if held == version && version < Version::MAX => {
+                let entry = self.part_mut(hash).find_mut(hash, |entry| entry.key == key);
+                let entry = entry.expect("it was found just now");
                 entry.value = value;
                 entry.version += 1;
                 (entry.version, Ok(()))
             }
-            Some((_, held)) => (held, Err(KVError::Version)),
+            Some(held) => (held, Err(KVError::Version)),
         }
     }
 
     /// Sets a key as another store had it.
     pub fn insert(&mut self, key: String, value: String, version: Version) {
-        let part = self.part_of(&key);
-        Arc::make_mut(&mut self.parts[part]).insert(key, Entry { value, version });
+        let hash = self.hasher.hash_one(&key);
+        match self.part_mut(hash).find_mut(hash, |entry| entry.key == key) {
+            Some(entry) => (entry.value, entry.version) = (value, version),
+            None => self.add(hash, Entry { key, value, version }),
+        }
     }
 
     /// How many keys there are.
@@ -87,14 +94,29 @@ impl Store {
     /// much as there are parts, not keys.
     pub fn freeze(&self) -> impl Iterator<Item = Vec<(String, String, Version)>> + Send + use<> {
         self.parts.clone().into_iter().map(|part| {
-            part.iter().map(|(key, entry)| (key.clone(), entry.value.clone(), entry.version)).collect()
+            part.iter().map(|entry| (entry.key.clone(), entry.value.clone(), entry.version)).collect()
         })
     }
 
-    fn part_of(&self, key: &str) -> usize {
-        // The remainder is below `PARTS`.
-        (self.hasher.hash_one(key) % PARTS as u64) as usize
+    fn entry(&self, hash: u64, key: &str) -> Option<&Entry> {
+        self.parts[part_of(hash)].find(hash, |entry| entry.key == key)
     }
+
+    fn part_mut(&mut self, hash: u64) -> &mut Part {
+        Arc::make_mut(&mut self.parts[part_of(hash)])
+    }
+
+    /// Adds a key that is not there.
+    fn add(&mut self, hash: u64, entry: Entry) {
+        let hasher = self.hasher.clone();
+        self.part_mut(hash).insert_unique(hash, entry, |entry| hasher.hash_one(&entry.key));
+    }
+}
+
+/// The part of a hash. A table goes by the bits at both ends of it, so that those between are left to tell parts apart.
+fn part_of(hash: u64) -> usize {
+    // The remainder is below `PARTS`.
+    ((hash >> 32) % PARTS as u64) as usize
 }
 
 #[cfg(test)]

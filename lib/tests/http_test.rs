@@ -126,6 +126,25 @@ async fn a_slow_call_of_a_batch_holds_up_no_fast_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn replies_that_are_there_do_not_wait_for_the_first_slow_one() {
+    let server = start(Limits::default()).await;
+    let call = |method: &str| json!({"jsonrpc": "2.0", "method": method, "params": ["here"], "id": method});
+    let body = json!([call("wait"), call("echo")]).to_string();
+    let length = body.len();
+    let request =
+        format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    while !String::from_utf8_lossy(&reply).contains("here") {
+        assert_ne!(stream.read_buf(&mut reply).await.unwrap(), 0, "the response ended before the slow call");
+    }
+    server.echo.go.notify_one();
+    stream.read_to_end(&mut reply).await.unwrap();
+    assert!(String::from_utf8_lossy(&reply).contains("\"result\":true"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handler_runs_to_its_end_when_its_caller_leaves() {
     let server = start(Limits::default()).await;
     let client = RpcClient::builder(&server.url).timeout(Duration::from_millis(50)).build();

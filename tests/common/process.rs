@@ -104,7 +104,8 @@ impl ServerProcess {
         std::fs::read_to_string(format!("/proc/{}/{name}", self.pid())).expect("the process runs")
     }
 
-    fn pid(&self) -> u32 {
+    /// The id of the process.
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("the process was not waited for")
     }
 }

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream, StreamExt};
 use serde_json::value::RawValue;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::handler::first_step;
 use super::service::Service;
@@ -23,6 +23,10 @@ use crate::jsonrpc::{self, ErrorObject, Request, is_array};
 
 /// The method that gives the OpenRPC document (OpenRPC specification, "Service Discovery Method").
 const DISCOVER: &str = "rpc.discover";
+
+/// How long the head of a streamed response waits for the first reply: whoever watches for heads sees one soon even
+/// where all calls of a batch are slow.
+const HEAD_WAIT_MAX: Duration = Duration::from_millis(5);
 
 /// What all calls of one HTTP request share.
 pub(super) struct Envelope {
@@ -86,11 +90,13 @@ async fn batch(service: &Service, body: &Bytes, envelope: &Envelope) -> Result<A
         return Ok(Answer::Nothing);
     }
     // The head of the response goes with the first replies: alone it would be one more packet, which says nothing.
-    if let Some(reply) = replies.running.next().await {
+    if !replies.has_any()
+        && let Ok(Some(reply)) = timeout(HEAD_WAIT_MAX, replies.running.next()).await
+    {
         replies.write(reply);
-        while let Some(Some(reply)) = replies.running.next().now_or_never() {
-            replies.write(reply);
-        }
+    }
+    while let Some(Some(reply)) = replies.running.next().now_or_never() {
+        replies.write(reply);
     }
     if !replies.running.is_empty() {
         return Ok(Answer::Streamed(Body::from_stream(replies)));
@@ -207,6 +213,11 @@ impl Replies {
             self.separate();
         }
         write_reply(&mut self.out, reply);
+    }
+
+    /// Whether there is a reply to send already.
+    fn has_any(&self) -> bool {
+        self.out != b"["
     }
 
     /// A comma before every element but the first.

@@ -30,7 +30,8 @@ pub struct Options {
     pub inflight_bytes_max: usize,
     /// The bytes of commands that are not committed yet, at most, before a leader refuses more.
     pub uncommitted_bytes_max: usize,
-    /// The reads that wait for a leader's confirmation, at most, before it refuses more.
+    /// The reads that wait for a leader's confirmation, at most, before it refuses more. Those that a driver asks together
+    /// are one.
     pub reads_max: usize,
     /// How many entries stay in the log after a snapshot for followers that are a little behind.
     pub trailing_entries: u64,

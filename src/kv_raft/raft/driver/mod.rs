@@ -76,7 +76,7 @@ pub(super) struct Driver {
     /// The next name for a request or a read.
     next_token: Token,
     answers: BTreeMap<Token, oneshot::Sender<Reply>>,
-    reads: BTreeMap<Token, oneshot::Sender<ReadOutcome>>,
+    reads: BTreeMap<Token, Vec<oneshot::Sender<ReadOutcome>>>,
     /// Who waits until this node does not lead.
     transfers: Vec<oneshot::Sender<()>>,
     /// What the core is told before anything else.
@@ -202,8 +202,15 @@ impl Driver {
                     self.propose(proposals);
                 }
                 Inbound::Read { answer } => {
+                    let mut answers = vec![answer];
+                    // Those that wait together are one question.
+                    while let Some(Inbound::Read { .. }) = messages.peek()
+                        && let Some(Inbound::Read { answer }) = messages.next()
+                    {
+                        answers.push(answer);
+                    }
                     let token = self.token();
-                    self.reads.insert(token, answer);
+                    self.reads.insert(token, answers);
                     self.step(Input::Read(token));
                 }
                 Inbound::SnapshotSaved(snapshot) => self.step(Input::SnapshotSaved(snapshot)),
@@ -269,7 +276,7 @@ impl Driver {
             }
         }
         for (token, outcome) in reads {
-            if let Some(answer) = self.reads.remove(&token) {
+            for answer in self.reads.remove(&token).into_iter().flatten() {
                 let _gone = answer.send(outcome);
             }
         }
