@@ -5,9 +5,11 @@
 //! - `kv`: the key-value store, beside etcd.
 //! - `rpc`: calls, beside other ways to make them.
 //! - `keys`, `nodes`, `failover`: the key-value store with more keys, with more nodes, and without its leader.
+//! - `growth`: how what an operation costs grows, with pictures.
 
 mod consensus;
 mod failover;
+mod growth;
 mod harness;
 mod keys;
 mod kv;
@@ -33,6 +35,8 @@ enum Bench {
     Nodes(nodes::Arguments),
     /// How long a cluster is without a leader when that is killed.
     Failover(failover::Arguments),
+    /// How what an operation costs grows, as a table and as pictures.
+    Growth(growth::Arguments),
     /// Serves for `rpc`, which starts it.
     #[command(hide = true)]
     ServeRpc(rpc::Serve),
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Bench::Keys(arguments) => keys::run(&arguments),
         Bench::Nodes(arguments) => nodes::run(&arguments),
         Bench::Failover(arguments) => failover::run(&arguments),
+        Bench::Growth(arguments) => growth::run(&arguments),
         Bench::ServeRpc(serve) => rpc::serve(&serve),
     };
     if let Err(error) = done {

@@ -2,13 +2,11 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use traitwire_kv::kv_raft::client::ClusterKvClient;
 
 use crate::harness::cluster::{Cluster, Program, Shape};
-use crate::harness::load;
 use crate::harness::sample::{self, Sample};
 use crate::harness::table::{Column, Table, print_json};
-use crate::harness::workload::{self, Op, Size};
+use crate::harness::workload::{Load, Op, Size};
 use crate::harness::{Folder, Output, Repeat, block_on, positive, turns};
 
 /// What to measure.
@@ -77,9 +75,8 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let samples = turns::take(&cases, arguments.repeat.rounds, name, async |case: &Case| {
         let shape = Shape { nodes: case.nodes, snapshot_log_bytes: None };
         let cluster = Cluster::start(&arguments.program, &arguments.folder.folder, shape).await?;
-        let client = ClusterKvClient::new(cluster.urls(), 1);
-        let workers = workload::workers(&[client], case.op, case.concurrency, &arguments.size).await?;
-        load::run(workers, &cluster.pids(), arguments.repeat.time()).await
+        let (size, time) = (arguments.size.clone(), arguments.repeat.time());
+        Load { op: case.op, concurrency: case.concurrency, size, time }.on_ours(&cluster).await
     });
     let row = |(case, samples): (&Case, Vec<Sample>)| Row { case: *case, median: Sample::medians(&samples) };
     show(&cases.iter().zip(samples.await?).map(row).collect::<Vec<_>>(), &arguments.output)

@@ -169,6 +169,16 @@ impl Cluster {
         bail!("after {ELECTION_TIME:?} there is no leader whom all nodes follow")
     }
 
+    /// Waits until every node has applied all there is, each within `time`; gives the node that leads.
+    pub async fn all_applied(&mut self, time: Duration) -> Result<NodeId> {
+        let leader = self.leader_known_to_all().await?;
+        let applied = self.status(leader).await?.applied_index;
+        for id in self.ids() {
+            self.applied(id, applied, time).await?;
+        }
+        Ok(leader)
+    }
+
     async fn leader_of_all(&self) -> Option<NodeId> {
         let mut leaders = Vec::new();
         for (id, _) in self.nodes.iter().filter(|(_, node)| node.child.is_some()) {

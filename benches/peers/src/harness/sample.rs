@@ -1,17 +1,19 @@
 //! The figures of a run, the medians of several, and how they are shown.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::table::{Column, figure};
 
 /// The figures of one run, or of several.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Calls that succeeded, a second.
     pub calls_per_second: f64,
     /// From the beginning of a call that succeeded to its end: the median.
+    #[serde(deserialize_with = "number_or_null")]
     pub p50_us: f64,
     /// The same: what 99 of 100 do not exceed.
+    #[serde(deserialize_with = "number_or_null")]
     pub p99_us: f64,
     /// Calls that failed. Of several runs it is the sum.
     pub errors: u64,
@@ -35,6 +37,11 @@ impl Sample {
         }
     }
 
+    /// Processor time of all processes together for a call, in microseconds.
+    pub fn cpu_us(&self) -> f64 {
+        self.client_cpu_us + self.servers_cpu_us
+    }
+
     /// The cells of the columns that [`columns`] names.
     pub fn cells(&self) -> [String; 6] {
         [
@@ -50,14 +57,18 @@ impl Sample {
 
     /// These figures, which are ours, beside those of another.
     pub fn over(&self, other: &Self) -> Ratios {
-        let cpu_us = |it: &Self| it.client_cpu_us + it.servers_cpu_us;
         Ratios {
             calls_per_second: self.calls_per_second / other.calls_per_second,
             p50: self.p50_us / other.p50_us,
             p99: self.p99_us / other.p99_us,
-            cpu: cpu_us(self) / cpu_us(other),
+            cpu: self.cpu_us() / other.cpu_us(),
         }
     }
+}
+
+/// JSON has no number for a latency where there were no calls.
+fn number_or_null<'a, D: Deserializer<'a>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// The columns of a sample, of which the first one counts the calls.

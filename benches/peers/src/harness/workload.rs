@@ -6,7 +6,9 @@ use anyhow::{Result, anyhow};
 use tokio::task::JoinSet;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 
+use super::cluster::Cluster;
 use super::load;
+use super::sample::Sample;
 
 /// How long a call may take before it counts as an error.
 pub const CALL_TIME: Duration = Duration::from_secs(5);
@@ -56,11 +58,43 @@ impl Op {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Size {
     /// Bytes of a value.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = Self::default().value_bytes)]
     value_bytes: usize,
     /// Keys of each worker, who alone writes them and so knows their versions: every put names the right one.
-    #[arg(long, default_value_t = 16, value_parser = super::positive)]
+    #[arg(long, default_value_t = Self::default().keys_per_worker, value_parser = super::positive)]
     keys_per_worker: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { value_bytes: 64, keys_per_worker: 16 }
+    }
+}
+
+/// What a store is loaded with, and for how long.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// What workers do.
+    pub op: Op,
+    /// How many operations are under way at once.
+    pub concurrency: usize,
+    /// How much there is.
+    pub size: Size,
+    /// How long the load is measured.
+    pub time: Duration,
+}
+
+impl Load {
+    /// Loads servers, whose processes have these ids, through these clients, which the workers share.
+    pub async fn on<S: Store>(&self, clients: &[S], servers: &[u32]) -> Result<Sample> {
+        let workers = workers(clients, self.op, self.concurrency, &self.size).await?;
+        load::run(workers, servers, self.time).await
+    }
+
+    /// Loads a cluster of our nodes through one client.
+    pub async fn on_ours(&self, cluster: &Cluster) -> Result<Sample> {
+        self.on(&[ClusterKvClient::new(cluster.urls(), 1)], &cluster.pids()).await
+    }
 }
 
 /// A client that reads and writes keys of its own.

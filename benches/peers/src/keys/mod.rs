@@ -11,16 +11,17 @@ use anyhow::{Context, Result, ensure};
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 use traitwire_kv::services::raft::NodeId;
 
-use self::population::Population;
+pub use self::population::Population;
 use self::report::{Measured, Puts, Return};
 use self::snapshots::{Split, Watch};
 use crate::harness::cluster::{Cluster, Program, Shape};
 use crate::harness::load::{self, Call};
 use crate::harness::process::resident_bytes;
+use crate::harness::workload::Op;
 use crate::harness::{Folder, Output, block_on, positive, seconds, turns};
 
 /// How long a node may take to catch up.
-const CATCH_UP_TIME: Duration = Duration::from_secs(300);
+pub const CATCH_UP_TIME: Duration = Duration::from_secs(300);
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -75,15 +76,17 @@ async fn run_one(arguments: &Arguments, keys: usize) -> Result<Measured> {
     let mut cluster = Cluster::start(&arguments.program, &arguments.folder.folder, shape).await?;
     let population = Population::new(ClusterKvClient::new(cluster.urls(), 1), keys, arguments.value_bytes);
     let before = resident(&cluster)?;
-    let fills_per_second = population.fill().await?;
-    all_applied(&mut cluster).await?;
+    let fills_per_second = population.put_in_turn(keys).await?;
+    cluster.all_applied(CATCH_UP_TIME).await?;
     let after = resident(&cluster)?;
     let grown = after.iter().zip(&before).map(|(after, before)| after.saturating_sub(*before)).sum::<u64>();
     let mut puts = Vec::new();
     for concurrency in &arguments.concurrency {
         puts.push(put(arguments, &cluster, &population, *concurrency).await?);
     }
-    let follower = all_applied(&mut cluster).await?;
+    let leader = cluster.all_applied(CATCH_UP_TIME).await?;
+    let follower = cluster.ids().into_iter().find(|id| *id != leader);
+    let follower = follower.context("a cluster has more nodes than its leader")?;
     cluster.kill(follower);
     let restarted = start(&mut cluster, follower).await?;
     cluster.kill(follower);
@@ -105,17 +108,6 @@ fn resident(cluster: &Cluster) -> Result<Vec<u64>> {
     cluster.pids().into_iter().map(resident_bytes).collect()
 }
 
-/// Waits until every node has applied all there is, and gives one that does not lead.
-async fn all_applied(cluster: &mut Cluster) -> Result<NodeId> {
-    let leader = cluster.leader_known_to_all().await?;
-    let applied = cluster.status(leader).await?.applied_index;
-    let ids = cluster.ids();
-    for id in &ids {
-        cluster.applied(*id, applied, CATCH_UP_TIME).await?;
-    }
-    ids.into_iter().find(|id| *id != leader).context("a cluster has more nodes than its leader")
-}
-
 /// Puts random keys for a while.
 async fn put(
     arguments: &Arguments,
@@ -129,7 +121,8 @@ async fn put(
     let all = calls.clone();
     let note = move |call: Call| all.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     let time = Duration::from_secs_f64(arguments.seconds);
-    let sample = load::run_noting(population.workers(concurrency), &cluster.pids(), time, note).await?;
+    let sample =
+        load::run_noting(population.workers(Op::Put, concurrency), &cluster.pids(), time, note).await?;
     let windows = watch.windows().await;
     let split = Split::new(&calls.lock().unwrap_or_else(PoisonError::into_inner), &windows);
     Ok(Puts {

@@ -4,15 +4,13 @@ mod api;
 mod etcd;
 
 use anyhow::Result;
-use traitwire_kv::kv_raft::client::ClusterKvClient;
 
 use self::api::Plain;
 use self::etcd::Etcd;
 use crate::harness::cluster::{Cluster, Program, Shape};
 use crate::harness::comparison::{self, Row};
-use crate::harness::load;
 use crate::harness::sample::Sample;
-use crate::harness::workload::{self, Op, Size, Store};
+use crate::harness::workload::{Load, Op, Size};
 use crate::harness::{Folder, Output, Repeat, block_on, positive, turns};
 
 /// What to measure.
@@ -33,20 +31,30 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0)]
     workers: usize,
     #[command(flatten)]
-    program: Program,
-    #[command(flatten)]
-    etcd: Etcd,
+    stores: Stores,
     #[command(flatten)]
     repeat: Repeat,
-    #[command(flatten)]
-    folder: Folder,
     #[command(flatten)]
     output: Output,
 }
 
+/// The programs of the stores, and where they have their data.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Stores {
+    /// Ours.
+    #[command(flatten)]
+    pub program: Program,
+    /// etcd.
+    #[command(flatten)]
+    pub etcd: Etcd,
+    /// Their data.
+    #[command(flatten)]
+    pub folder: Folder,
+}
+
 /// Who serves, and how puts are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum System {
+pub enum System {
     /// Our nodes; a put names the version.
     #[value(name = "traitwire")]
     Ours,
@@ -83,10 +91,10 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let is_wanted = |system| arguments.only.is_empty() || arguments.only.contains(&system);
     let systems = [System::Ours, System::Etcd, System::EtcdPlain].into_iter().filter(|it| is_wanted(*it));
     if is_wanted(System::Ours) {
-        arguments.program.check()?;
+        arguments.stores.program.check()?;
     }
     if is_wanted(System::Etcd) || is_wanted(System::EtcdPlain) {
-        arguments.etcd.check()?;
+        arguments.stores.etcd.check()?;
     }
     let mut cases = Vec::new();
     for op in &arguments.op {
@@ -97,34 +105,37 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         }
     }
     let name = |case: &Case| format!("{} at {}", case.name(), case.concurrency);
-    let run = async |case: &Case| run_one(arguments, *case).await;
-    let samples = turns::take(&cases, arguments.repeat.rounds, name, run).await?;
+    let samples = turns::take(&cases, arguments.repeat.rounds, name, async |case: &Case| {
+        let (size, time) = (arguments.size.clone(), arguments.repeat.time());
+        let load = Load { op: case.op, concurrency: case.concurrency, size, time };
+        arguments.stores.measure(case.system, &load).await
+    });
+    let samples = samples.await?;
     let medians: Vec<_> = samples.iter().map(|samples| Sample::medians(samples)).collect();
     comparison::show(&rows(&cases, &medians), "ops/s", &arguments.output)
 }
 
-/// A run with a cluster of its own, so that none finds what another has left behind.
-async fn run_one(arguments: &Arguments, case: Case) -> Result<Sample> {
-    let folder = &arguments.folder.folder;
-    if case.system == System::Ours {
-        let shape = Shape { nodes: 3, snapshot_log_bytes: None };
-        let cluster = Cluster::start(&arguments.program, folder, shape).await?;
-        let client = ClusterKvClient::new(cluster.urls(), 1);
-        return load(arguments, case, &[client], &cluster.pids()).await;
+impl Stores {
+    /// A run with a cluster of its own, so that none finds what another has left behind.
+    pub async fn measure(&self, system: System, load: &Load) -> Result<Sample> {
+        if system == System::Ours {
+            let cluster = self.start_ours(3).await?;
+            return load.on_ours(&cluster).await;
+        }
+        let mut cluster = etcd::Cluster::start(&self.etcd, &self.folder.folder)?;
+        let clients = cluster.clients(&self.etcd).await?;
+        if system == System::Etcd {
+            return load.on(&clients, &cluster.pids()).await;
+        }
+        let clients: Vec<_> = clients.into_iter().map(Plain).collect();
+        load.on(&clients, &cluster.pids()).await
     }
-    let mut cluster = etcd::Cluster::start(&arguments.etcd, folder)?;
-    let clients = cluster.clients(&arguments.etcd).await?;
-    if case.system == System::Etcd {
-        return load(arguments, case, &clients, &cluster.pids()).await;
-    }
-    let clients: Vec<_> = clients.into_iter().map(Plain).collect();
-    load(arguments, case, &clients, &cluster.pids()).await
-}
 
-/// Loads the servers through these clients, which the workers share.
-async fn load<S: Store>(arguments: &Arguments, case: Case, clients: &[S], servers: &[u32]) -> Result<Sample> {
-    let workers = workload::workers(clients, case.op, case.concurrency, &arguments.size).await?;
-    load::run(workers, servers, arguments.repeat.time()).await
+    /// Nodes of ours with nothing set.
+    pub async fn start_ours(&self, nodes: usize) -> Result<Cluster> {
+        let shape = Shape { nodes, snapshot_log_bytes: None };
+        Cluster::start(&self.program, &self.folder.folder, shape).await
+    }
 }
 
 fn rows(cases: &[Case], medians: &[Sample]) -> Vec<Row> {

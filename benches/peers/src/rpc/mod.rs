@@ -9,14 +9,16 @@ mod tarpc;
 mod tonic;
 mod traitwire;
 
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use tempfile::TempDir;
 
 use self::message::{Echo, Message};
-use self::peer::Peer;
+pub use self::peer::Peer;
 use crate::harness::child::{Child, temporary_folder};
 use crate::harness::comparison::{self, Row};
 use crate::harness::load::{self, Worker};
@@ -80,17 +82,38 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let time = arguments.repeat.time();
     let name = |case: &Case| format!("{} at {}", case.peer.name(), case.concurrency);
     let samples = turns::take(&cases, arguments.repeat.rounds, name, async |case: &Case| {
-        let folder = temporary_folder(&arguments.folder.folder)?;
-        let workers = arguments.workers.to_string();
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve-rpc", &case.peer.name(), "--workers", &workers]);
-        let mut server = Child::start(&mut command, &folder.path().join("server.log"))?;
-        let address = server.first_line().await?;
-        let address = address.trim().parse().context("the server has not said its address")?;
-        case.peer.measure(address, server.id(), case.concurrency, time).await
+        let server = Server::start(case.peer, arguments.workers, &arguments.folder).await?;
+        server.measure(case.concurrency, time).await
     });
     let medians: Vec<_> = samples.await?.iter().map(|samples| Sample::medians(samples)).collect();
     comparison::show(&rows(&cases, &medians), "calls/s", &arguments.output)
+}
+
+/// A process that serves, and is gone when this is dropped.
+pub struct Server {
+    peer: Peer,
+    address: SocketAddr,
+    child: Child,
+    // Below the process, whose log is in it.
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts it, with so many threads of its tokio runtime; 0 is the runtime of the current thread.
+    pub async fn start(peer: Peer, workers: usize, folder: &Folder) -> Result<Self> {
+        let folder = temporary_folder(&folder.folder)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve-rpc", &peer.name(), "--workers", &workers.to_string()]);
+        let mut child = Child::start(&mut command, &folder.path().join("server.log"))?;
+        let address = child.first_line().await?;
+        let address = address.trim().parse().context("the server has not said its address")?;
+        Ok(Self { peer, address, child, _folder: folder })
+    }
+
+    /// Calls it for so long, with so many calls under way at once.
+    pub async fn measure(&self, concurrency: usize, time: Duration) -> Result<Sample> {
+        self.peer.measure(self.address, self.child.id(), concurrency, time).await
+    }
 }
 
 fn rows(cases: &[Case], medians: &[Sample]) -> Vec<Row> {
