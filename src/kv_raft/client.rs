@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::value::to_raw_value;
 use tokio::time::Instant;
-use traitwire::{Executed, KVError, KvClient, Retry, RpcClient, RpcError, Version};
+use traitwire::{CoalesceLimits, Executed, KVError, KvClient, Retry, RpcClient, RpcError, Version};
 
 use self::session::{Session, Sessions};
 use super::machine::{KvCommand, KvQuestion};
@@ -25,6 +25,10 @@ const TRY_TIME: Duration = Duration::from_secs(1);
 
 /// How often a node is asked that loses calls before another one is.
 const TRIES_PER_NODE: usize = 3;
+
+/// How many calls are worth an exchange: the nodes sync together what comes together, so that fewer in each would cost time and
+/// not save it.
+const SHARE: usize = 16;
 
 /// A client of a cluster, or of a single durable server, which is a cluster of one.
 ///
@@ -52,9 +56,12 @@ struct Node {
 impl ClusterKvClient {
     /// A client of the nodes at these URLs.
     pub fn new(urls: impl IntoIterator<Item = String>, client_id: usize) -> Self {
+        let mut together = CoalesceLimits::default();
+        together.share = SHARE;
         Self::over(urls.into_iter().map(|url| {
             // Which node to ask again is decided here.
-            RpcClient::builder(url).client_id(client_id).retry(Retry::never()).build()
+            let client = RpcClient::builder(url).client_id(client_id).retry(Retry::never());
+            client.coalesce(together.clone()).build()
         }))
     }
 

@@ -1,6 +1,6 @@
 //! Calls made while others are under way share exchanges: one HTTP exchange costs far more than one JSON message.
 //!
-//! At most [`CoalesceLimits::unanswered`] exchanges wait for their first reply; calls made meanwhile queue, and go
+//! A few exchanges ([`CoalesceLimits::unanswered`]) wait for their first reply; calls made meanwhile queue, and go
 //! together when a first reply arrives, or when the oldest has waited for [`CoalesceLimits::linger`]: a slow call
 //! holds up no fast one for longer. A call with nothing under way is sent at once, by itself.
 
@@ -25,8 +25,12 @@ pub struct CoalesceLimits {
     pub items: usize,
     /// Bytes of arguments of one exchange. 1 MiB by default; one call that is larger goes alone.
     pub bytes: usize,
-    /// Exchanges that wait for their first reply. 3 by default: one at the server, one on its way back, one being prepared.
+    /// Exchanges that wait for their first reply, and one more while few calls are under way. 3 by default: one at the server,
+    /// one on its way back, one being prepared.
     pub unanswered: usize,
+    /// Calls that are worth one exchange: fewer are not split. 4 by default; more where processor time is dearer than
+    /// waiting.
+    pub share: usize,
     /// How long a call waits for company at most. 1 ms by default.
     pub linger: Duration,
     /// Calls that wait to be sent; more are refused. 65,536 by default.
@@ -41,6 +45,7 @@ impl Default for CoalesceLimits {
             items: 1_024,
             bytes: 1 << 20,
             unanswered: 3,
+            share: 4,
             linger: Duration::from_millis(1),
             queue: 65_536,
             reply_bytes: 64 << 20,
@@ -55,8 +60,8 @@ impl CoalesceLimits {
     }
 }
 
-/// Calls that are worth one exchange: fewer are not split.
-const SHARE_MIN: usize = 16;
+/// Up to how many calls are few: then the time that an exchange takes is nearly all its own, and another one costs no call much.
+const FEW_CALLS: usize = 32;
 
 type ReplySender = oneshot::Sender<RpcResult<Bytes>>;
 type ReplyReceiver = oneshot::Receiver<RpcResult<Bytes>>;
@@ -97,6 +102,13 @@ struct State {
     last_items: usize,
 }
 
+impl State {
+    /// The calls that wait, to be sent or for their reply's exchange.
+    fn calls(&self) -> usize {
+        self.queue.len() + self.unanswered_calls
+    }
+}
+
 impl Lane {
     pub(super) fn new(exchange: Exchange, limits: CoalesceLimits) -> Arc<Self> {
         Arc::new(Self { exchange, limits, state: Mutex::default(), freed: Notify::new() })
@@ -117,7 +129,7 @@ impl Lane {
 
     fn join(self: &Arc<Self>, call: Call) -> RpcResult<Joined> {
         let mut state = self.lock();
-        let free = state.unanswered < self.limits.unanswered;
+        let free = self.has_room(&state);
         if free && state.last_items <= 1 && state.queue.is_empty() {
             return Ok(Joined::Goes(call, self.unanswered(&mut state, 1)));
         }
@@ -164,17 +176,27 @@ impl Lane {
         Unanswered { lane: Arc::clone(self), calls }
     }
 
+    /// How many exchanges may wait for their first reply, with as many calls as are under way.
+    fn exchanges_max(&self, state: &State) -> usize {
+        let is_few = state.calls() <= FEW_CALLS;
+        self.limits.unanswered.max(1) + usize::from(is_few)
+    }
+
+    fn has_room(&self, state: &State) -> bool {
+        state.unanswered < self.exchanges_max(state)
+    }
+
     /// The next exchange, if there is room for it or a call has waited for long enough: the calls at the front that
     /// fit together, up to an equal share of all that are under way. With everything in one exchange, client and server
     /// would wait for each other in turn.
     fn next_batch(self: &Arc<Self>) -> Option<(Vec<Queued>, Unanswered)> {
         let mut state = self.lock();
         let due = state.queue.front()?.since.elapsed() >= self.limits.linger;
-        if !due && state.unanswered >= self.limits.unanswered {
+        if !due && !self.has_room(&state) {
             return None;
         }
-        let share = (state.queue.len() + state.unanswered_calls).div_ceil(self.limits.unanswered.max(1));
-        let items_max = share.max(SHARE_MIN).min(self.limits.items);
+        let share = state.calls().div_ceil(self.exchanges_max(&state));
+        let items_max = share.max(self.limits.share).min(self.limits.items);
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(next) = state.queue.front() {
