@@ -6,16 +6,18 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use traitwire::KvClient;
 
 use common::kv_cluster::{Cluster, soon};
 use common::network::NetworkConfig;
+use common::process::signal;
 
 /// How many clients put at the same time, and how often each of them.
 const CLIENTS: usize = 16;
@@ -26,7 +28,7 @@ type Seconds = f64;
 
 /// Traces one process until it is dropped.
 struct Tracer {
-    process: tokio::process::Child,
+    process: Child,
     file: std::path::PathBuf,
 }
 
@@ -34,7 +36,7 @@ impl Tracer {
     /// Begins to trace; nothing where that is not possible here.
     async fn attach(pid: u32, folder: &TempDir) -> Option<Self> {
         let file = folder.path().join(pid.to_string());
-        let mut command = tokio::process::Command::new("strace");
+        let mut command = Command::new("strace");
         // All threads, wall time, durations, and enough of what is written to find values in it.
         command.args(["-f", "-ttt", "-T", "-s", "1000000", "-e", "trace=pwrite64,fdatasync", "-o"]);
         command.arg(&file).arg("-p").arg(pid.to_string());
@@ -48,8 +50,7 @@ impl Tracer {
 
     /// Ends the trace and gives it.
     async fn end(mut self) -> String {
-        let pid = self.process.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        signal(self.process.id().unwrap(), "INT").await;
         soon(self.process.wait()).await.unwrap();
         String::from_utf8_lossy(&std::fs::read(&self.file).unwrap()).into_owned()
     }

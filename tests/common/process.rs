@@ -67,8 +67,7 @@ impl ServerProcess {
 
     /// Sends it a signal by name, such as `STOP`, `CONT` or `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().await;
-        assert!(sent.expect("the command `kill` exists").success(), "SIG{name} was not sent");
+        signal(self.pid(), name).await;
     }
 
     /// Waits until it has ended by itself, and gives its exit code; nothing if a signal has ended it.
@@ -120,6 +119,12 @@ impl Drop for ServerProcess {
             }
         }
     }
+}
+
+/// Sends a process a signal by name, such as `INT`.
+pub(crate) async fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().await;
+    assert!(sent.expect("the command `kill` exists").success(), "SIG{name} was not sent");
 }
 
 /// Where the build has put an example of this workspace.

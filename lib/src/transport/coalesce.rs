@@ -103,7 +103,7 @@ struct State {
 }
 
 impl State {
-    /// The calls that wait, to be sent or for their reply's exchange.
+    /// The calls that wait: to be sent, or for the first reply of their exchange.
     fn calls(&self) -> usize {
         self.queue.len() + self.unanswered_calls
     }

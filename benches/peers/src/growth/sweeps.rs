@@ -36,13 +36,8 @@ pub enum Sweep {
 
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Concurrency => "concurrency",
-            Self::Calls => "calls",
-            Self::Keys => "keys",
-            Self::Log => "log",
-            Self::Nodes => "nodes",
-        })
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
 }
 
@@ -57,9 +52,6 @@ const VALUE_BYTES: usize = 100;
 
 /// How many keys the entries of a log are of, or as many as there are workers.
 const LOG_KEYS: usize = 4096;
-
-/// The name of our nodes.
-const OURS: &str = "traitwire";
 
 /// What a run measures.
 #[derive(Clone, Copy)]
@@ -137,8 +129,7 @@ async fn run_one(arguments: &Arguments, sweep: Sweep, Case { x, subject }: Case)
     };
     let one = match subject {
         Subject::Store(system, op) => {
-            let name = if system == System::Ours { OURS } else { "etcd" };
-            point(name, op.name(), x, arguments.stores.measure(system, &load(op, x)).await?)
+            point(system.name(), op.name(), x, arguments.stores.measure(system, &load(op, x)).await?)
         }
         Subject::Calls(peer) => {
             let server = Server::start(peer, arguments.workers, &arguments.stores.folder).await?;
@@ -146,7 +137,7 @@ async fn run_one(arguments: &Arguments, sweep: Sweep, Case { x, subject }: Case)
         }
         Subject::Nodes(op) => {
             let cluster = arguments.stores.start_ours(x).await?;
-            point(OURS, op.name(), fixed, load(op, fixed).on_ours(&cluster).await?)
+            point(System::Ours.name(), op.name(), fixed, load(op, fixed).on_ours(&cluster).await?)
         }
         Subject::Keys | Subject::Log => {
             let filled = if let Subject::Keys = subject {
@@ -155,7 +146,10 @@ async fn run_one(arguments: &Arguments, sweep: Sweep, Case { x, subject }: Case)
                 Filled { keys: LOG_KEYS.max(fixed).min(x), puts: x, snapshot_log_bytes: Some(0) }
             };
             let samples = run_filled(arguments, filled).await?;
-            let points = OPS.iter().zip(samples).map(|(op, sample)| point(OURS, op.name(), fixed, sample));
+            let points = OPS
+                .iter()
+                .zip(samples)
+                .map(|(op, sample)| point(System::Ours.name(), op.name(), fixed, sample));
             return Ok(points.collect());
         }
     };

@@ -64,6 +64,16 @@ pub enum System {
     EtcdPlain,
 }
 
+impl System {
+    /// What serves, however puts are made.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "traitwire",
+            Self::Etcd | Self::EtcdPlain => "etcd",
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Case {
     concurrency: usize,
@@ -73,12 +83,11 @@ struct Case {
 
 impl Case {
     fn name(&self) -> String {
-        let system = if self.system == System::Ours { "traitwire" } else { "etcd" };
         let op = match (self.system, self.op) {
             (System::Ours | System::Etcd, Op::Put) => "put-if-version",
             (_, op) => op.name(),
         };
-        format!("{system} {op}")
+        format!("{} {op}", self.system.name())
     }
 }
 
