@@ -46,6 +46,8 @@ pub use open::{NodeConfig, OpenError};
 
 /// How long a command or a read may wait for its answer where the caller has no earlier deadline.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Which part of the time that a caller has left is kept for the answer's way: a tenth.
+const ANSWER_PART: u32 = 10;
 
 /// What is replicated: a state that changes by commands alone.
 ///
@@ -207,13 +209,13 @@ impl<M: StateMachine> Rsm<M> {
     }
 }
 
-/// When whoever waits here is told that there was no answer: at the latest when the caller stops waiting.
-fn deadline() -> Instant {
-    let latest = Instant::now() + WAIT_MAX;
-    match CallContext::current().and_then(|context| context.deadline) {
-        Some(deadline) => latest.min(deadline),
-        None => latest,
-    }
+/// When whoever waits here is told that there was no answer: while the caller still waits for it, so that the answer, which
+/// says whether the command may have run, reaches him.
+pub(super) fn deadline() -> Instant {
+    let now = Instant::now();
+    let called = CallContext::current().and_then(|context| context.deadline);
+    let left = called.map(|deadline| deadline.saturating_duration_since(now));
+    now + left.map_or(WAIT_MAX, |left| WAIT_MAX.min(left - left / ANSWER_PART))
 }
 
 fn locked<M>(replica: &Mutex<Replica<M>>) -> MutexGuard<'_, Replica<M>> {

@@ -10,7 +10,7 @@ use traitwire::{Retry, RpcClient, RpcError, RpcResult, Services};
 
 use super::machine::{KvCommand, KvMachine, KvQuestion, KvReply};
 use super::raft::core::Role;
-use super::rsm::{NodeConfig, OpenError, Rsm, RsmError, WAIT_MAX};
+use super::rsm::{NodeConfig, OpenError, Rsm, RsmError, deadline};
 use crate::bugs::{ServiceBug, has};
 use crate::kv_single::server::check_key;
 use crate::services::kv::{GetArgs, GetReply, Kv, KvServer, PutArgs, PutReply};
@@ -136,7 +136,7 @@ impl Front {
         &self,
         call: impl Fn(At) -> F,
     ) -> Result<T, ReplyErr> {
-        let end = Instant::now() + WAIT_MAX;
+        let end = deadline();
         let mut last = ReplyErr::WrongLeader { leader: None, submitted: false };
         loop {
             if let Some(at) = self.leader() {
