@@ -133,7 +133,7 @@ mod tests {
         fn write(&self, key: &str, value: &str) {
             let mut store = self.store.lock().expect("no test panics under the lock");
             let version = store.get(key).map_or(0, |(_, version)| version);
-            store.put(key, value.to_owned(), version).1.expect("the version was just read");
+            store.put(key, value, version).1.expect("the version was just read");
         }
 
         fn value(&self, key: &str) -> String {
@@ -157,7 +157,7 @@ mod tests {
                 return Err(KVError::Maybe);
             }
             let (_, result) =
-                self.store.lock().expect("no test panics under the lock").put(key, value.to_owned(), version);
+                self.store.lock().expect("no test panics under the lock").put(key, value, version);
             if let Fate::AppliedThenRivalMaybe(rival) = fate {
                 self.write(key, rival);
             }

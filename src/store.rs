@@ -12,6 +12,9 @@ pub const KEY_BYTES_MAX: usize = 64 * 1024;
 /// Into how many parts the keys are divided: a write copies at most one part that a [`Store::freeze`] still holds.
 const PARTS: usize = 16_384;
 
+/// A value with more room than this many times its length gives it back with its next put.
+const ROOM_MAX: usize = 2;
+
 /// Keys with their values and versions. A key never leaves, and its version only grows.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -20,14 +23,32 @@ pub struct Store {
     hasher: RandomState,
 }
 
-/// Entries by the hash of their key, which is computed once an operation.
-type Part = HashTable<Entry>;
+/// The keys of one part, in two pieces of memory, whatever their number: copying and dropping it is cheap, and to look a key up
+/// is to look at few places.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// Where the record of each key begins, by the hash of the key.
+    table: HashTable<u32>,
+    /// The records, one after the other. Those that nothing points to are holes.
+    records: Vec<u8>,
+    hole_bytes: usize,
+}
 
-#[derive(Clone, Debug)]
-struct Entry {
-    key: String,
-    value: String,
+/// A key with what belongs to it, as it lies among the records: [`Head`], key, value, and room for a longer value.
+#[derive(Clone, Copy, Debug)]
+struct Record<'a> {
+    head: Head,
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// Four numbers, little-endian: version (8 bytes), then the bytes of the key, of the value, and of the room for it (4 each).
+#[derive(Clone, Copy, Debug)]
+struct Head {
     version: Version,
+    key_bytes: usize,
+    value_bytes: usize,
+    room: usize,
 }
 
 impl Default for Store {
@@ -39,67 +60,65 @@ impl Default for Store {
 impl Store {
     /// No key yet.
     pub fn new() -> Self {
-        let empty = Arc::new(Part::new());
+        let empty = Arc::new(Part::default());
         Self { parts: vec![empty; PARTS], hasher: RandomState::new() }
     }
 
     /// The value of `key` and its version, which is at least 1; nothing when the key does not exist.
     pub fn get(&self, key: &str) -> Option<(&str, Version)> {
-        let entry = self.entry(self.hasher.hash_one(key), key)?;
-        Some((entry.value.as_str(), entry.version))
+        let (_, record) = self.find(self.hash(key.as_bytes()), key)?;
+        Some((text(record.value), record.head.version))
     }
 
     /// Writes `value` if `key` is at `version` (0: does not exist). Gives the version that the key has afterwards,
     /// and why nothing was written where that is so.
-    pub fn put(&mut self, key: &str, value: String, version: Version) -> (Version, Result<(), KVError>) {
-        let hash = self.hasher.hash_one(key);
-        match self.entry(hash, key).map(|entry| entry.version) {
+    pub fn put(&mut self, key: &str, value: &str, version: Version) -> (Version, Result<(), KVError>) {
+        let hash = self.hash(key.as_bytes());
+        match self.find(hash, key).map(|(at, record)| (at, record.head.version)) {
             None if version == 0 => {
-                self.add(hash, Entry { key: key.to_owned(), value, version: 1 });
+                self.add(hash, key, value, 1);
                 (1, Ok(()))
             }
             None => (0, Err(KVError::NoKey)),
             // The last version of all has no next one: the key stays as it is.
-            Some(held) if held == version && version < Version::MAX => {
-                let entry = self.part_mut(hash).find_mut(hash, |entry| entry.key == key);
-                let entry = entry.expect("it was found just now");
-                entry.value = value;
-                entry.version += 1;
-                (entry.version, Ok(()))
+            Some((at, held)) if held == version && version < Version::MAX => {
+                self.part_mut(hash).replace(hash, at, value, version + 1);
+                (version + 1, Ok(()))
             }
-            Some(held) => (held, Err(KVError::Version)),
+            Some((_, held)) => (held, Err(KVError::Version)),
         }
     }
 
     /// Sets a key as another store had it.
-    pub fn insert(&mut self, key: String, value: String, version: Version) {
-        let hash = self.hasher.hash_one(&key);
-        match self.part_mut(hash).find_mut(hash, |entry| entry.key == key) {
-            Some(entry) => (entry.value, entry.version) = (value, version),
-            None => self.add(hash, Entry { key, value, version }),
+    pub fn insert(&mut self, key: &str, value: &str, version: Version) {
+        let hash = self.hash(key.as_bytes());
+        match self.find(hash, key).map(|(at, _)| at) {
+            Some(at) => self.part_mut(hash).replace(hash, at, value, version),
+            None => self.add(hash, key, value, version),
         }
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
+        self.parts.iter().map(|part| part.table.len()).sum()
     }
 
     /// Whether there is no key.
     pub fn is_empty(&self) -> bool {
-        self.parts.iter().all(|part| part.is_empty())
+        self.parts.iter().all(|part| part.table.is_empty())
     }
 
-    /// The keys as they are now, whatever is written later: part by part, each a list of key, value and version. Costs as
-    /// much as there are parts, not keys.
-    pub fn freeze(&self) -> impl Iterator<Item = Vec<(String, String, Version)>> + Send + use<> {
-        self.parts.clone().into_iter().map(|part| {
-            part.iter().map(|entry| (entry.key.clone(), entry.value.clone(), entry.version)).collect()
-        })
+    /// The keys as they are now, part by part, whatever is written later. Costs as much as there are parts, not keys.
+    pub fn freeze(&self) -> impl Iterator<Item = Arc<Part>> + Send + use<> {
+        self.parts.clone().into_iter()
     }
 
-    fn entry(&self, hash: u64, key: &str) -> Option<&Entry> {
-        self.parts[part_of(hash)].find(hash, |entry| entry.key == key)
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    fn find(&self, hash: u64, key: &str) -> Option<(u32, Record<'_>)> {
+        self.parts[part_of(hash)].find(hash, key.as_bytes())
     }
 
     fn part_mut(&mut self, hash: u64) -> &mut Part {
@@ -107,10 +126,115 @@ impl Store {
     }
 
     /// Adds a key that is not there.
-    fn add(&mut self, hash: u64, entry: Entry) {
+    fn add(&mut self, hash: u64, key: &str, value: &str, version: Version) {
         let hasher = self.hasher.clone();
-        self.part_mut(hash).insert_unique(hash, entry, |entry| hasher.hash_one(&entry.key));
+        let Part { table, records, .. } = self.part_mut(hash);
+        let at = append(records, key.as_bytes(), value.as_bytes(), version);
+        table.insert_unique(hash, at, |at| hasher.hash_one(record(records, *at).key));
     }
+}
+
+impl Part {
+    /// Each key with its value and version, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str, Version)> {
+        self.table.iter().map(|at| {
+            let Record { head, key, value } = record(&self.records, *at);
+            (text(key), text(value), head.version)
+        })
+    }
+
+    fn find(&self, hash: u64, key: &[u8]) -> Option<(u32, Record<'_>)> {
+        let at = self.table.find(hash, |at| record(&self.records, *at).key == key)?;
+        Some((*at, record(&self.records, *at)))
+    }
+
+    /// Gives the record at `at` another value: in its place, unless that is too small or far too large.
+    fn replace(&mut self, hash: u64, at: u32, value: &str, version: Version) {
+        let begin = at as usize;
+        let Head { key_bytes, room, .. } = Head::read(&self.records[begin..]);
+        if value.len() <= room && room <= ROOM_MAX * value.len() {
+            let head = Head { version, key_bytes, value_bytes: value.len(), room };
+            self.records[begin..begin + Head::BYTES].copy_from_slice(&head.bytes());
+            let begin = begin + Head::BYTES + key_bytes;
+            self.records[begin..begin + value.len()].copy_from_slice(value.as_bytes());
+            return;
+        }
+        let key = record(&self.records, at).key.to_vec();
+        let moved = append(&mut self.records, &key, value.as_bytes(), version);
+        let place = self.table.find_mut(hash, |other| *other == at).expect("the table has every record");
+        *place = moved;
+        self.hole_bytes += Head::BYTES + key_bytes + room;
+        if self.hole_bytes > self.records.len() / 2 {
+            self.close_holes();
+        }
+    }
+
+    fn close_holes(&mut self) {
+        let mut records = Vec::with_capacity(self.records.len() - self.hole_bytes);
+        for at in &mut self.table {
+            let Record { head, key, value } = record(&self.records, *at);
+            *at = append(&mut records, key, value, head.version);
+        }
+        (self.records, self.hole_bytes) = (records, 0);
+    }
+}
+
+impl Head {
+    const BYTES: usize = 20;
+
+    fn read(bytes: &[u8]) -> Self {
+        let (version, lengths) = bytes.split_first_chunk().expect("a record begins with its head");
+        let (lengths, _) = lengths.as_chunks();
+        let length = |number: usize| u32::from_le_bytes(lengths[number]) as usize;
+        Self {
+            version: Version::from_le_bytes(*version),
+            key_bytes: length(0),
+            value_bytes: length(1),
+            room: length(2),
+        }
+    }
+
+    fn bytes(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&self.version.to_le_bytes());
+        for (place, length) in
+            bytes[8..].as_chunks_mut().0.iter_mut().zip([self.key_bytes, self.value_bytes, self.room])
+        {
+            *place = small(length).to_le_bytes();
+        }
+        bytes
+    }
+}
+
+fn record(records: &[u8], at: u32) -> Record<'_> {
+    let record = &records[at as usize..];
+    let head = Head::read(record);
+    let (key, rest) = record[Head::BYTES..].split_at(head.key_bytes);
+    Record { head, key, value: &rest[..head.value_bytes] }
+}
+
+/// Adds a record without more room than it needs, and gives where it begins.
+fn append(records: &mut Vec<u8>, key: &[u8], value: &[u8], version: Version) -> u32 {
+    let at = small(records.len());
+    let head = Head { version, key_bytes: key.len(), value_bytes: value.len(), room: value.len() };
+    let bytes = Head::BYTES + key.len() + value.len();
+    if records.capacity() - records.len() < bytes {
+        // Less than a vector takes by itself, which would be half of a store's memory.
+        records.reserve_exact(bytes.max(records.len() / 4));
+    }
+    records.extend_from_slice(&head.bytes());
+    records.extend_from_slice(key);
+    records.extend_from_slice(value);
+    at
+}
+
+/// A length or a place within a part. Keys fall into parts by a secret, so that one part of 4 GiB means 64 TiB in all of them.
+fn small(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a part has less than 4 GiB")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("it came as text")
 }
 
 /// The part of a hash. A table goes by the bits at both ends of it, so that those between are left to tell parts apart.
@@ -127,13 +251,13 @@ mod tests {
     fn versions_count_puts_and_refusals_change_nothing() {
         let mut store = Store::new();
         assert_eq!(store.get("k"), None);
-        assert_eq!(store.put("k", "x".into(), 3), (0, Err(KVError::NoKey)));
+        assert_eq!(store.put("k", "x", 3), (0, Err(KVError::NoKey)));
         assert_eq!(store.get("k"), None);
-        assert_eq!(store.put("k", String::new(), 0), (1, Ok(())));
+        assert_eq!(store.put("k", "", 0), (1, Ok(())));
         assert_eq!(store.get("k"), Some(("", 1)));
-        assert_eq!(store.put("k", "late".into(), 0), (1, Err(KVError::Version)));
-        assert_eq!(store.put("k", "two".into(), 1), (2, Ok(())));
-        assert_eq!(store.put("k", "two".into(), 1), (2, Err(KVError::Version)));
+        assert_eq!(store.put("k", "late", 0), (1, Err(KVError::Version)));
+        assert_eq!(store.put("k", "two", 1), (2, Ok(())));
+        assert_eq!(store.put("k", "two", 1), (2, Err(KVError::Version)));
         assert_eq!(store.get("k"), Some(("two", 2)));
     }
 
@@ -141,12 +265,52 @@ mod tests {
     fn what_is_frozen_stays_as_it_was() {
         let mut store = Store::new();
         for key in 0..10_000 {
-            assert_eq!(store.put(&format!("k{key}"), "old".into(), 0), (1, Ok(())));
+            assert_eq!(store.put(&format!("k{key}"), "old", 0), (1, Ok(())));
         }
         let frozen = store.freeze();
-        assert_eq!(store.put("k7", "new".into(), 1), (2, Ok(())));
-        let entries: Vec<_> = frozen.flatten().collect();
+        assert_eq!(store.put("k7", "new", 1), (2, Ok(())));
+        let parts: Vec<_> = frozen.collect();
+        let entries: Vec<_> = parts.iter().flat_map(|part| part.entries()).collect();
         assert_eq!(entries.len(), store.len());
-        assert!(entries.iter().all(|(_, value, version)| value == "old" && *version == 1));
+        assert!(entries.iter().all(|(_, value, version)| (*value, *version) == ("old", 1)));
+    }
+
+    /// Whatever lengths the values have, one after the other, the store has the last of each key, and not much more memory than
+    /// they need.
+    #[test]
+    fn values_of_all_lengths_take_their_place() {
+        const KEYS: usize = 40;
+        const LENGTHS: [usize; 6] = [0, 1, 7, 100, 1_000, 70_000];
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut store = Store::new();
+        // All in one part, so that they share its memory.
+        let in_first = |key: &String| part_of(store.hash(key.as_bytes())) == 0;
+        let keys: Vec<_> = (0..).map(|number| format!("key {number}")).filter(in_first).take(KEYS).collect();
+        let mut model = std::collections::BTreeMap::new();
+        let mut frozen = None;
+        for step in 0..5_000 {
+            let key = keys[random.usize(..KEYS)].clone();
+            let length = LENGTHS[random.usize(..LENGTHS.len())];
+            let value = random.alphanumeric().to_string().repeat(length);
+            let (_, version) = model.get(&key).cloned().unwrap_or_default();
+            assert_eq!(store.put(&key, &value, version), (version + 1, Ok(())));
+            model.insert(key, (value, version + 1));
+            if step % 500 == 0 {
+                frozen = Some((store.clone(), model.clone()));
+            }
+        }
+        let (old, old_model) = frozen.unwrap();
+        for (store, model) in [(store, model), (old, old_model)] {
+            assert_eq!(store.len(), model.len());
+            for (key, (value, version)) in &model {
+                assert_eq!(store.get(key), Some((value.as_str(), *version)), "{key}");
+            }
+            for part in &store.parts {
+                let needed: usize =
+                    part.entries().map(|(key, value, _)| key.len() + value.len() + Head::BYTES).sum();
+                let live = part.records.len() - part.hole_bytes;
+                assert!(live <= ROOM_MAX * needed && part.hole_bytes <= live, "{live} for {needed}");
+            }
+        }
     }
 }

@@ -55,7 +55,7 @@ impl StateMachine for KvMachine {
     fn apply(&mut self, command: &str) -> String {
         let reply = match serde_json::from_str(command) {
             Ok(KvCommand::Put(args)) => {
-                let (version, result) = self.store.put(&args.key, args.value, args.version);
+                let (version, result) = self.store.put(&args.key, &args.value, args.version);
                 KvReply::Put(PutReply { version, err: result.err() })
             }
             Err(error) => KvReply::Invalid(error.to_string()),
@@ -67,7 +67,7 @@ impl StateMachine for KvMachine {
     fn snapshot(&self) -> Box<dyn Read + Send> {
         let lines = self.store.freeze().map(|part| {
             let mut lines = Vec::new();
-            for entry in part {
+            for entry in part.entries() {
                 serde_json::to_writer(&mut lines, &entry).expect("strings and numbers, and a Vec takes all");
                 lines.push(b'\n');
             }
@@ -79,8 +79,8 @@ impl StateMachine for KvMachine {
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
         let mut store = Store::new();
         for line in BufReader::new(snapshot).split(b'\n') {
-            let (key, value, version) = serde_json::from_slice(&line?)?;
-            store.insert(key, value, version);
+            let (key, value, version): (String, String, _) = serde_json::from_slice(&line?)?;
+            store.insert(&key, &value, version);
         }
         self.store = store;
         Ok(())

@@ -37,7 +37,7 @@ impl Kv for SingleKvServer {
 
     async fn put(&self, args: PutArgs) -> RpcResult<PutReply> {
         check_key(&args.key)?;
-        let (version, result) = self.store().put(&args.key, args.value, args.version);
+        let (version, result) = self.store().put(&args.key, &args.value, args.version);
         Ok(PutReply { version, err: result.err() })
     }
 }
