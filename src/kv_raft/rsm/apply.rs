@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,12 @@ use crate::services::rsm::ReplyErr;
 
 /// After how many entries the nodes compare what they have come to.
 const COMPARE_EVERY: u64 = 4_096;
+
+/// Up to how many times the log's bytes of the options may wait for a snapshot that is as large.
+const SNAPSHOT_LOG_FACTOR_MAX: usize = 4;
+
+/// By which part a snapshot is early at most.
+const EARLIEST: f64 = 0.25;
 
 /// How many digests a node keeps to compare.
 const DIGESTS_KEPT: usize = 16;
@@ -170,9 +177,12 @@ pub(super) struct Applier<M> {
     waiters: Waiters,
     applied: Arc<Applied>,
     options: RsmOptions,
-    /// The bytes of the entries since the newest snapshot, and at how many of them there is the next one.
+    /// The bytes of the entries since the newest snapshot.
     log_bytes: usize,
-    log_bytes_max: usize,
+    /// The bytes of that snapshot.
+    snapshot_bytes: Arc<AtomicUsize>,
+    /// How early the next one is, from 0 to 1: not the same on all nodes, so that they do not work on theirs at the same time.
+    lot: f64,
     /// The snapshot that is being saved.
     saving: Option<JoinHandle<()>>,
     /// The term that this node leads in, as far as those who wait know.
@@ -194,7 +204,8 @@ impl<M: StateMachine> Applier<M> {
             applied,
             options,
             log_bytes: 0,
-            log_bytes_max: by_lot(options),
+            snapshot_bytes: Arc::default(),
+            lot: fastrand::f64(),
             saving: None,
             leads_in: None,
         }
@@ -275,12 +286,12 @@ impl<M: StateMachine> Applier<M> {
 
     fn snapshot_if_due(&mut self, applied: Index) {
         let is_saving = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
-        if self.options.snapshot_log_bytes == 0 || self.log_bytes < self.log_bytes_max || is_saving {
+        if self.options.snapshot_log_bytes == 0 || is_saving || self.log_bytes < self.log_bytes_max() {
             return;
         }
-        (self.log_bytes, self.log_bytes_max) = (0, by_lot(self.options));
+        (self.log_bytes, self.lot) = (0, fastrand::f64());
         // The state is frozen here, and read while commands go on.
-        let state = locked(&self.replica).snapshot();
+        let state = Counted::new(locked(&self.replica).snapshot(), &self.snapshot_bytes);
         let raft = self.raft.clone();
         self.saving = Some(tokio::spawn(async move {
             if let Err(error) = raft.save_snapshot(applied, state).await {
@@ -289,9 +300,18 @@ impl<M: StateMachine> Applier<M> {
         }));
     }
 
+    /// After how many bytes of entries the next snapshot is due: as many as the last one has, so that a large state costs no
+    /// more to save than what was written to its log, within the bounds that the options set.
+    fn log_bytes_max(&self) -> usize {
+        let least = self.options.snapshot_log_bytes;
+        let last = self.snapshot_bytes.load(Ordering::Relaxed);
+        let bytes = last.clamp(least, least.saturating_mul(SNAPSHOT_LOG_FACTOR_MAX));
+        bytes - (bytes as f64 * EARLIEST * self.lot) as usize
+    }
+
     async fn restore(&mut self, meta: SnapshotMeta) -> Result<(), RsmError> {
         let index = meta.last_index;
-        let snapshot = self.raft.read_snapshot(meta);
+        let snapshot = Counted::new(self.raft.read_snapshot(meta), &self.snapshot_bytes);
         let replica = self.replica.clone();
         let restore = move || locked(&replica).restore(index, io::BufReader::new(snapshot));
         match self.raft.with_disk(restore).await.map_err(io::Error::other).flatten() {
@@ -314,11 +334,25 @@ impl<M> Drop for Applier<M> {
     }
 }
 
-/// At how many bytes of log the next snapshot is due: not the same on all nodes, so that they do not work on theirs at the same
-/// time.
-fn by_lot(options: RsmOptions) -> usize {
-    let bytes = options.snapshot_log_bytes;
-    fastrand::usize(bytes / 4 * 3..=bytes)
+/// A snapshot that is being read, and how many bytes of it were.
+struct Counted<R> {
+    snapshot: R,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl<R> Counted<R> {
+    fn new(snapshot: R, bytes: &Arc<AtomicUsize>) -> Self {
+        bytes.store(0, Ordering::Relaxed);
+        Self { snapshot, bytes: bytes.clone() }
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.snapshot.read(buffer)?;
+        self.bytes.fetch_add(count, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 fn entry_bytes(entry: &raft::Entry) -> usize {
