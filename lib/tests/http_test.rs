@@ -144,6 +144,19 @@ async fn replies_that_are_there_do_not_wait_for_the_first_slow_one() {
     assert!(String::from_utf8_lossy(&reply).contains("\"result\":true"));
 }
 
+/// A response whose head has gone before any reply is an array like every other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_slow_calls_gets_an_array() {
+    let server = start(Limits::default()).await;
+    let call = |id: u32| json!({"jsonrpc": "2.0", "method": "wait", "params": [], "id": id});
+    let body = json!([call(1), call(2)]).to_string();
+    let response = reqwest::Client::new().post(&server.url).body(body).send().await.unwrap();
+    server.echo.go.notify_one();
+    server.echo.go.notify_one();
+    let replies: Vec<Value> = response.json().await.unwrap();
+    assert_eq!(replies.len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_runs_to_its_end_when_its_caller_leaves() {
     let server = start(Limits::default()).await;

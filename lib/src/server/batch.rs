@@ -1,18 +1,19 @@
 //! JSON-RPC 2.0 at `POST /`: one request, or a batch whose replies are streamed as each call ends.
 
 use std::borrow::Cow;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::handler::first_step;
@@ -65,7 +66,7 @@ async fn single(service: &Service, body: &Bytes, envelope: &Envelope) -> Result<
 }
 
 async fn batch(service: &Service, body: &Bytes, envelope: &Envelope) -> Result<Answer, ErrorObject> {
-    let mut replies = Replies { out: vec![b'['], running: FuturesUnordered::new(), finished: false };
+    let mut replies = Replies { out: vec![b'['], has_any: false, running: FuturesUnordered::new() };
     let mut owes_reply = false;
     for item in items(body, service.limits().batch_items)? {
         match start(service, body, item, envelope) {
@@ -90,19 +91,21 @@ async fn batch(service: &Service, body: &Bytes, envelope: &Envelope) -> Result<A
         return Ok(Answer::Nothing);
     }
     // The head of the response goes with the first replies: alone it would be one more packet, which says nothing.
-    if !replies.has_any()
+    if !replies.has_any
         && let Ok(Some(reply)) = timeout(HEAD_WAIT_MAX, replies.running.next()).await
     {
         replies.write(reply);
     }
-    while let Some(Some(reply)) = replies.running.next().now_or_never() {
-        replies.write(reply);
+    replies.write_ended();
+    if replies.running.is_empty() {
+        replies.out.push(b']');
+        return Ok(Answer::Whole(replies.out));
     }
-    if !replies.running.is_empty() {
-        return Ok(Answer::Streamed(Body::from_stream(replies)));
-    }
-    replies.out.push(b']');
-    Ok(Answer::Whole(replies.out))
+    let (pieces, mut coming) = mpsc::unbounded_channel();
+    tokio::spawn(replies.go_on(pieces));
+    let pieces =
+        stream::poll_fn(move |context| coming.poll_recv(context).map(|piece| piece.map(Ok::<_, Infallible>)));
+    Ok(Answer::Streamed(Body::from_stream(pieces)))
 }
 
 /// The elements of a batch, which are looked at one by one.
@@ -200,11 +203,12 @@ fn write_reply(out: &mut Vec<u8>, (id, result): Reply) {
     }
 }
 
-/// The replies of a batch, as a stream of pieces of one JSON array.
+/// The replies of a batch, as pieces of one JSON array.
 struct Replies {
     out: Vec<u8>,
+    /// Whether there has been a reply.
+    has_any: bool,
     running: FuturesUnordered<Running>,
-    finished: bool,
 }
 
 impl Replies {
@@ -215,40 +219,39 @@ impl Replies {
         write_reply(&mut self.out, reply);
     }
 
-    /// Whether there is a reply to send already.
-    fn has_any(&self) -> bool {
-        self.out != b"["
+    /// Gives the replies as they come, whether or not the caller reads them, until he has left or has all.
+    ///
+    /// The calls of a batch take turns in this one task: a task for each would cost more than most calls do.
+    async fn go_on(mut self, pieces: mpsc::UnboundedSender<Bytes>) {
+        loop {
+            self.write_ended();
+            let is_last = self.running.is_empty();
+            if is_last {
+                self.out.push(b']');
+            }
+            // There are as many pieces as calls, at most.
+            let left = !self.out.is_empty() && pieces.send(std::mem::take(&mut self.out).into()).is_err();
+            if is_last || left {
+                return;
+            }
+            tokio::select! {
+                Some(reply) = self.running.next() => self.write(reply),
+                () = pieces.closed() => return,
+            }
+        }
+    }
+
+    /// Writes the replies of all calls that have ended by now.
+    fn write_ended(&mut self) {
+        while let Some(Some(reply)) = self.running.next().now_or_never() {
+            self.write(reply);
+        }
     }
 
     /// A comma before every element but the first.
     fn separate(&mut self) {
-        // Whatever was sent before ended with an element, so only the opening bracket stands without one.
-        if self.out.last() != Some(&b'[') {
+        if std::mem::replace(&mut self.has_any, true) {
             self.out.push(b',');
         }
-    }
-}
-
-impl Stream for Replies {
-    type Item = Result<Bytes, std::convert::Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.finished {
-            return Poll::Ready(None);
-        }
-        // All that have ended by now go in one piece.
-        loop {
-            match Pin::new(&mut self.running).poll_next(context) {
-                Poll::Ready(Some(reply)) => self.write(reply),
-                Poll::Ready(None) => {
-                    self.finished = true;
-                    self.out.push(b']');
-                    break;
-                }
-                Poll::Pending if self.out.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
-        Poll::Ready(Some(Ok(Bytes::from(std::mem::take(&mut self.out)))))
     }
 }

@@ -4,8 +4,9 @@
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -49,29 +50,18 @@ impl Handler {
 
     /// Runs `call`; `guard` is dropped when the handler has ended, which may be after the caller has left.
     ///
-    /// The first step runs on the caller's task: most handlers end in it, and a task of their own would cost them more
-    /// than they do. A handler that waits then goes on by itself, unless its method changes nothing.
+    /// The handler runs on the caller's task: most end in their first step, and a task of its own would cost a handler more than
+    /// it does. One that the caller leaves unfinished goes on in a task of its own, unless its method changes nothing.
     pub(crate) async fn run<G: Send + 'static>(&self, call: Call, guard: G) -> RpcResult<Bytes> {
         let descriptor = call.descriptor;
         let deadline = call.deadline;
-        let detach = descriptor.is_none_or(|method| method.detach);
+        let goes_on = descriptor.is_none_or(|method| method.detach);
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let error = RpcError::deadline_exceeded("the deadline passed before the call began");
             return Err(error.not_executed().about(descriptor));
         }
-        let mut running = self.start(call, guard);
-        let result = match first_step(&mut running).await {
-            Poll::Ready(result) => result,
-            Poll::Pending if detach => {
-                let task = tokio::spawn(running);
-                until(deadline, async {
-                    task.await.unwrap_or_else(|_| Err(RpcError::unavailable("the server is shutting down")))
-                })
-                .await
-            }
-            Poll::Pending => until(deadline, running).await,
-        };
-        result.map_err(|error| error.about(descriptor))
+        let running = Running { handler: self.start(call, guard), goes_on, state: State::New };
+        until(deadline, running).await.map_err(|error| error.about(descriptor))
     }
 
     fn start<G: Send + 'static>(&self, call: Call, guard: G) -> BoxFuture<'static, RpcResult<Bytes>> {
@@ -91,6 +81,47 @@ impl Handler {
             })
         };
         Box::pin(context.scope(handler))
+    }
+}
+
+/// A handler that is run by whoever waits for it.
+struct Running {
+    handler: BoxFuture<'static, RpcResult<Bytes>>,
+    /// Whether it goes on when nobody waits for it any more.
+    goes_on: bool,
+    state: State,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    New,
+    Begun,
+    Ended,
+}
+
+impl Future for Running {
+    type Output = RpcResult<Bytes>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.state = State::Begun;
+        let polled = self.handler.as_mut().poll(context);
+        if polled.is_ready() {
+            self.state = State::Ended;
+        }
+        polled
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Without a runtime there is none who could wait for it either.
+        if self.goes_on
+            && self.state == State::Begun
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let nothing = Box::pin(std::future::pending());
+            runtime.spawn(std::mem::replace(&mut self.handler, nothing));
+        }
     }
 }
 
