@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
-use crate::codegen::{to_wire, unknown_method};
+use crate::codegen::{BoxFuture, to_wire, unknown_method};
 use crate::error::{RpcError, RpcResult};
 use crate::rpc::Server;
 
@@ -87,8 +87,21 @@ impl Server for Services {
         }
     }
 
-    async fn try_dispatch(&self, name: &str, args: Bytes) -> RpcResult<Bytes> {
-        self.find(name)?.try_dispatch(name, args).await
+    // As it is: an `async fn` would be one more future around that of the service.
+    fn try_dispatch<'server, 'name, 'call>(
+        &'server self,
+        name: &'name str,
+        args: Bytes,
+    ) -> BoxFuture<'call, RpcResult<Bytes>>
+    where
+        'server: 'call,
+        'name: 'call,
+        Self: 'call,
+    {
+        match self.find(name) {
+            Ok(server) => server.try_dispatch(name, args),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     fn method(&self, name: &str) -> Option<&'static MethodDescriptor> {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
 use crate::call::{Call, CallContext, deadline_after};
-use crate::codegen::text;
+use crate::codegen::{BoxFuture, text};
 use crate::error::{Executed, RpcError, RpcResult};
 use crate::layer::{Endpoint, Layer, Next};
 use crate::retry::{Retry, RetryBudget};
@@ -62,8 +62,18 @@ impl<S: Server + ?Sized> Server for Arc<S> {
         (**self).dispatch(name, args).await
     }
 
-    async fn try_dispatch(&self, name: &str, args: Bytes) -> RpcResult<Bytes> {
-        (**self).try_dispatch(name, args).await
+    // As it is: an `async fn` would be one more future around that of the other.
+    fn try_dispatch<'server, 'name, 'call>(
+        &'server self,
+        name: &'name str,
+        args: Bytes,
+    ) -> BoxFuture<'call, RpcResult<Bytes>>
+    where
+        'server: 'call,
+        'name: 'call,
+        Self: 'call,
+    {
+        (**self).try_dispatch(name, args)
     }
 
     fn method(&self, name: &str) -> Option<&'static MethodDescriptor> {
@@ -240,12 +250,11 @@ impl RpcClient {
     async fn send(&self, call: Call) -> RpcResult<Bytes> {
         let deadline = call.deadline;
         let method = call.descriptor;
-        let sent = async {
-            if self.shared.layers.is_empty() {
-                self.shared.endpoint.0.send(call).await
-            } else {
-                Next::new(&self.shared.layers, &self.shared.endpoint).run(call).await
-            }
+        let Shared { layers, endpoint, .. } = &*self.shared;
+        let sent = if layers.is_empty() {
+            endpoint.0.send(call)
+        } else {
+            Box::pin(Next::new(layers, endpoint).run(call))
         };
         let result = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline, sent)

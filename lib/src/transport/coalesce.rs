@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::exchange::{Exchange, failed, refusal};
 use crate::call::{Call, TRACEPARENT};
+use crate::codegen::BoxFuture;
 use crate::error::{Code, RpcError, RpcResult};
 use crate::jsonrpc::{self, Reply, Splitter};
 
@@ -114,16 +115,21 @@ impl Lane {
         Arc::new(Self { exchange, limits, state: Mutex::default(), freed: Notify::new() })
     }
 
-    pub(super) async fn send(self: &Arc<Self>, call: Call) -> RpcResult<Bytes> {
+    /// Sends a call, from now on, and gives its reply. The many calls that wait for others carry no room for themselves or an
+    /// exchange.
+    pub(super) fn send(self: &Arc<Self>, call: Call) -> BoxFuture<'_, RpcResult<Bytes>> {
         if self.limits.items <= 1 || call.arguments.len() >= self.limits.bytes {
-            return self.exchange.lone(call).await;
+            return Box::pin(self.exchange.lone(call));
         }
-        match self.join(call)? {
-            Joined::Waits(reply) => {
+        match self.join(call) {
+            Ok(Joined::Waits(reply)) => Box::pin(async {
                 reply.await.unwrap_or_else(|_| Err(RpcError::unavailable("the exchange was given up")))
-            }
-            // Boxed, so that the many calls that wait do not carry the room for an exchange.
-            Joined::Goes(call, _unanswered) => Box::pin(self.exchange.lone(call)).await,
+            }),
+            Ok(Joined::Goes(call, unanswered)) => Box::pin(async {
+                let _unanswered = unanswered;
+                self.exchange.lone(call).await
+            }),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 

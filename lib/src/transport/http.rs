@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::Transport;
 use super::coalesce::{CoalesceLimits, Lane};
 use super::exchange::Exchange;
 use crate::call::Call;
+use crate::codegen::BoxFuture;
 use crate::error::RpcResult;
 
 /// Sends calls over HTTP/1.1 with keep-alive.
@@ -23,9 +23,12 @@ impl HttpTransport {
     }
 }
 
-#[async_trait]
 impl Transport for HttpTransport {
-    async fn send(&self, call: Call) -> RpcResult<Bytes> {
-        self.lane.send(call).await
+    fn send<'transport, 'call>(&'transport self, call: Call) -> BoxFuture<'call, RpcResult<Bytes>>
+    where
+        'transport: 'call,
+        Self: 'call,
+    {
+        self.lane.send(call)
     }
 }
