@@ -173,8 +173,11 @@ impl Splitter {
 
     /// The next complete element that is an object; elements of other kinds are passed over.
     pub(crate) fn next_object(&mut self) -> Option<Bytes> {
-        while let Some(&byte) = self.buffer.get(self.scanned) {
-            self.scanned += 1;
+        // Where the object begins, if it begins in what is looked at now.
+        let mut begin = 0;
+        let mut unscanned = self.buffer.iter().enumerate().skip(self.scanned);
+        let end = loop {
+            let Some((at, byte)) = unscanned.next() else { break None };
             if self.in_string {
                 match byte {
                     _ if self.escaped => self.escaped = false,
@@ -188,23 +191,26 @@ impl Splitter {
                 b'"' => self.in_string = true,
                 b'{' => {
                     if self.depth == 0 {
-                        self.buffer.advance(self.scanned - 1);
-                        self.scanned = 1;
+                        begin = at;
                     }
                     self.depth += 1;
                 }
                 b'}' if self.depth > 0 => {
                     self.depth -= 1;
                     if self.depth == 0 {
-                        let object = self.buffer.split_to(self.scanned).freeze();
-                        self.scanned = 0;
-                        return Some(object);
+                        break Some(at + 1);
                     }
                 }
                 _ => {}
             }
+        };
+        if self.depth > 0 || end.is_some() {
+            self.buffer.advance(begin);
         }
-        None
+        self.scanned = self.buffer.len();
+        let object = self.buffer.split_to(end? - begin).freeze();
+        self.scanned = 0;
+        Some(object)
     }
 }
 

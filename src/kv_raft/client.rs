@@ -16,7 +16,7 @@ use super::server::{no_json, put_reply};
 use crate::bugs::{ServiceBug, has};
 use crate::call::{CallError, Pause, definite, within};
 use crate::retry::{Attempt, Put};
-use crate::services::kv::{GetArgs, GetReply, PutArgs};
+use crate::services::kv::{GetArgs, GetReply};
 use crate::services::raft::NodeId;
 use crate::services::rsm::{QueryArgs, ReplyErr, Rsm as _, RsmStub, SubmitArgs};
 
@@ -123,8 +123,7 @@ impl ClusterKvClient {
         version: Version,
         end: Option<Instant>,
     ) -> Result<(), CallError> {
-        let args = PutArgs { key: key.to_owned(), value: value.to_owned(), version };
-        let command = to_raw_value(&KvCommand::Put(args)).map_err(encoding)?;
+        let command = KvCommand::put(key, value, version).map_err(encoding)?;
         let mut tries = Tries::default();
         let mut put = Put::default();
         loop {

@@ -1,20 +1,40 @@
 //! The key-value store as a replicated state machine.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read};
 
 use serde::{Deserialize, Serialize};
-use traitwire::KVError;
+use serde_json::value::{RawValue, to_raw_value};
+use traitwire::{KVError, Version};
 
 use super::rsm::StateMachine;
-use crate::services::kv::{GetArgs, GetReply, PutArgs, PutReply};
+use crate::services::kv::{GetArgs, GetReply, PutReply};
 use crate::store::Store;
 
 /// What the log says to the store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum KvCommand {
+pub(super) enum KvCommand<'a> {
     /// Write a key.
-    Put(PutArgs),
+    #[serde(borrow)]
+    Put(PutCommand<'a>),
+}
+
+/// What a put is made of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PutCommand<'a> {
+    #[serde(borrow)]
+    pub(super) key: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+    version: Version,
+}
+
+impl<'a> KvCommand<'a> {
+    /// The command to write `value` if `key` is at `version`, as JSON.
+    pub(super) fn put(key: &'a str, value: &'a str, version: Version) -> serde_json::Result<Box<RawValue>> {
+        to_raw_value(&Self::Put(PutCommand { key: key.into(), value: value.into(), version }))
+    }
 }
 
 /// What the store replies.
@@ -113,8 +133,7 @@ mod tests {
     use super::*;
 
     fn put(machine: &mut KvMachine, key: &str, value: &str, version: u64) -> String {
-        let command = KvCommand::Put(PutArgs { key: key.into(), value: value.into(), version });
-        machine.apply(&serde_json::to_string(&command).unwrap())
+        machine.apply(KvCommand::put(key, value, version).unwrap().get())
     }
 
     #[test]

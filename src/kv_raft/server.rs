@@ -206,8 +206,8 @@ impl Kv for Front {
 
     async fn put(&self, args: PutArgs) -> RpcResult<PutReply> {
         check_key(&args.key)?;
-        let command =
-            to_raw_value(&KvCommand::Put(args)).map_err(|error| RpcError::internal(error.to_string()))?;
+        let command = KvCommand::put(&args.key, &args.value, args.version)
+            .map_err(|error| RpcError::internal(error.to_string()))?;
         Ok(self.at_leader(|at| submit_put(at, command.clone())).await?)
     }
 }

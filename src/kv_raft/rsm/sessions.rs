@@ -66,7 +66,11 @@ impl Sessions {
         self.by_use.insert((index, ticket.session));
         if ticket.answered_below > session.answered_below {
             session.answered_below = ticket.answered_below;
-            session.replies = session.replies.split_off(&ticket.answered_below);
+            while let Some(first) = session.replies.first_entry()
+                && *first.key() < ticket.answered_below
+            {
+                first.remove();
+            }
         }
         if let Some(reply) = session.replies.get(&ticket.number) {
             return Verdict::Done(reply.clone());
