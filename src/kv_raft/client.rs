@@ -28,7 +28,7 @@ const TRIES_PER_NODE: usize = 3;
 
 /// How many calls are worth an exchange: the nodes sync together what comes together, so that fewer in each would cost time and
 /// not save it.
-const SHARE: usize = 16;
+const SHARE: usize = 32;
 
 /// A client of a cluster, or of a single durable server, which is a cluster of one.
 ///
