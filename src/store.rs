@@ -10,7 +10,7 @@ use traitwire::{KVError, Version};
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
 
 /// Into how many parts the keys are divided: a write copies at most one part that a [`Store::freeze`] still holds.
-const PARTS: usize = 1_024;
+const PARTS: usize = 512;
 
 /// A value with more room than this many times its length gives it back with its next put.
 const ROOM_MAX: usize = 2;
