@@ -34,6 +34,9 @@ pub async fn serve(
 }
 
 /// A server with its settings: limits and layers.
+///
+/// A handler runs on the task of its connection, and the calls of a batch take turns on one task: what computes for long belongs
+/// into [`spawn_blocking`](tokio::task::spawn_blocking).
 pub struct HttpServer {
     server: Arc<dyn Server>,
     layers: Vec<Arc<dyn Layer>>,
