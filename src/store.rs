@@ -9,7 +9,8 @@ use traitwire::{KVError, Version};
 /// The longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
 
-/// Into how many parts the keys are divided: a write copies at most one part that a [`Store::freeze`] still holds.
+/// Into how many parts the keys are divided: a write copies at most one part that a [`Store::freeze`] still holds, 20 MiB of a
+/// store of 10 GiB. More of them would be smaller, and to look into many places takes longer than to copy.
 const PARTS: usize = 512;
 
 /// A value with more room than this many times its length gives it back with its next put.
@@ -228,7 +229,7 @@ fn append(records: &mut Vec<u8>, key: &[u8], value: &[u8], version: Version) -> 
     at
 }
 
-/// A length or a place within a part. Keys fall into parts by a secret, so that one part of 4 GiB means 64 TiB in all of them.
+/// A length or a place within a part. Keys fall into parts by a secret, so that 4 GiB in one mean 2 TiB in all of them.
 fn small(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("a part has less than 4 GiB")
 }

@@ -26,6 +26,6 @@ pub use in_process::InProcess;
 /// `No` only when no byte of it can have reached a server. It need not keep the deadline; the client above it does.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Sends the call and waits for its reply.
+    /// Sends the call and waits for its reply. Called within a tokio runtime; what is sent may go before the future is polled.
     async fn send(&self, call: Call) -> RpcResult<Bytes>;
 }

@@ -168,6 +168,66 @@ async fn a_handler_runs_to_its_end_when_its_caller_leaves() {
     assert_eq!(server.echo.waited.load(Ordering::SeqCst), 1);
 }
 
+/// Two ways to wait.
+#[traitwire::service]
+trait Waiting: Send + Sync {
+    /// Goes on when the caller leaves.
+    async fn stay(&self) -> RpcResult<bool>;
+
+    /// Is given up when the caller leaves.
+    #[rpc(read_only)]
+    async fn look(&self) -> RpcResult<bool>;
+}
+
+#[derive(Default)]
+struct Waiter {
+    go: Notify,
+    ended: Notify,
+    left: Notify,
+}
+
+#[traitwire::async_trait]
+impl Waiting for Waiter {
+    async fn stay(&self) -> RpcResult<bool> {
+        self.go.notified().await;
+        self.ended.notify_one();
+        Ok(true)
+    }
+
+    async fn look(&self) -> RpcResult<bool> {
+        struct Left<'a>(&'a Notify);
+        impl Drop for Left<'_> {
+            fn drop(&mut self) {
+                self.0.notify_one();
+            }
+        }
+        let _left = Left(&self.left);
+        std::future::pending().await
+    }
+}
+
+/// Of a batch that its caller has left, calls that may change something go on and the others end.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_a_batch_go_on_when_their_caller_leaves() {
+    let waiter = Arc::new(Waiter::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = HttpServer::new(WaitingServer::from_arc(waiter.clone()));
+    tokio::spawn(server.serve(listener, std::future::pending()));
+    let call = |method: &str| json!({"jsonrpc": "2.0", "method": method, "params": {}, "id": method});
+    let body = json!([call("stay"), call("look")]).to_string();
+    let request = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // The head comes although there is no reply, so that both calls have begun.
+    stream.read_exact(&mut [0; 12]).await.unwrap();
+    drop(stream);
+    waiter.left.notified().await;
+    waiter.go.notify_one();
+    let ended = tokio::time::timeout(Duration::from_secs(60), waiter.ended.notified()).await;
+    assert!(ended.is_ok(), "the call that changes something was given up");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_gets_a_typed_error_and_the_server_goes_on() {
     let mut limits = Limits::default();

@@ -34,8 +34,8 @@ pub(super) struct Serve {
     /// The name of the cluster, the same on all its nodes.
     #[arg(long, default_value = "traitwire")]
     cluster: String,
-    /// After how many bytes of log a snapshot takes its place, or after as many as the last snapshot has, up to four times
-    /// this; 0 for never.
+    /// After how many bytes of log a snapshot takes its place: so many, or where the last snapshot is larger as many as that
+    /// has, up to four times so many, and up to a quarter less by lot; 0 for never.
     #[arg(long, value_name = "BYTES", default_value_t = RsmOptions::default().snapshot_log_bytes)]
     snapshot_log_bytes: usize,
     /// Keep nothing on disk: the keys are gone when the process ends. For trying out; a single server only.

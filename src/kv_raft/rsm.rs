@@ -70,8 +70,8 @@ pub trait StateMachine: Send + 'static {
 /// The settings of an [`Rsm`].
 #[derive(Clone, Copy, Debug)]
 pub struct RsmOptions {
-    /// After how many bytes of entries a snapshot takes their place, or after as many as the last snapshot has, up to four
-    /// times this; 0 for never.
+    /// After how many bytes of entries a snapshot takes their place: so many, or where the last snapshot is larger as many as that
+    /// has, up to four times so many, and up to a quarter less by lot; 0 for never.
     pub snapshot_log_bytes: usize,
 }
 

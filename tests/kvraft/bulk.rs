@@ -31,10 +31,10 @@ const VALUE_BYTES: usize = 1_000;
 const SNAPSHOT_BYTES_MAX: u64 = (SESSIONS_MAX * 128 + GROUPS * (VALUE_BYTES + 64)) as u64;
 /// By how much the memory of a node may grow. A session takes 600 bytes: a node of a tree for its replies (384), the reply
 /// (48), and its places in two more trees. There may be two copies of all of them while a snapshot is made (12 MB), and the
-/// snapshot itself in JSON (2 MB). Of the log there are twice the bytes after which there is a snapshot (2 MB). Keys are a
+/// snapshot itself in JSON (2 MB). Of the log there are twice the bytes of a snapshot (3 MB). Keys are a
 /// quarter of a megabyte. What the allocator does not give back is allowed as much again. With the log of all puts the nodes
 /// would need 25 MB more.
-const GROWTH_BYTES_MAX: u64 = 2 * (12 + 2 + 2) * 1_000_000;
+const GROWTH_BYTES_MAX: u64 = 2 * (12 + 2 + 3) * 1_000_000;
 
 /// Connections to all nodes, which many clients share.
 fn connections(cluster: &Cluster) -> Vec<Vec<RpcClient>> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -16,7 +17,6 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::handler::first_step;
 use super::service::Service;
 use crate::call::{Call, TRACEPARENT, deadline_after, earlier};
 use crate::error::{RpcError, RpcResult};
@@ -120,6 +120,11 @@ fn items(body: &Bytes, items_max: usize) -> Result<Vec<&RawValue>, ErrorObject> 
         ))));
     }
     Ok(items)
+}
+
+/// Runs `future` for as long as it need not wait.
+async fn first_step<T>(future: &mut BoxFuture<'_, T>) -> Poll<T> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 /// The id to answer under, none for a notification, and what came of the call.
@@ -229,7 +234,7 @@ impl Replies {
             if is_last {
                 self.out.push(b']');
             }
-            // There are as many pieces as calls, at most.
+            // At most one piece a call, and one before them.
             let left = !self.out.is_empty() && pieces.send(std::mem::take(&mut self.out).into()).is_err();
             if is_last || left {
                 return;

@@ -2,7 +2,6 @@
 //! state.
 
 use std::any::Any;
-use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
@@ -60,8 +60,8 @@ impl Handler {
             let error = RpcError::deadline_exceeded("the deadline passed before the call began");
             return Err(error.not_executed().about(descriptor));
         }
-        let running = Running { handler: self.start(call, guard), goes_on, state: State::New };
-        until(deadline, running).await.map_err(|error| error.about(descriptor))
+        let unfinished = Unfinished { handler: self.start(call, guard), goes_on, begun_in: None };
+        until(deadline, unfinished).await.map_err(|error| error.about(descriptor))
     }
 
     fn start<G: Send + 'static>(&self, call: Call, guard: G) -> BoxFuture<'static, RpcResult<Bytes>> {
@@ -70,7 +70,9 @@ impl Handler {
         let layers = Arc::clone(&self.layers);
         let handler = async move {
             let result = if layers.is_empty() {
-                AssertUnwindSafe(server.try_dispatch(&call.method, call.arguments)).catch_unwind().await
+                // Within the block, so that a panic before there is a future is caught too.
+                let dispatched = async { server.try_dispatch(&call.method, call.arguments).await };
+                AssertUnwindSafe(dispatched).catch_unwind().await
             } else {
                 let endpoint = ServerEndpoint(server);
                 AssertUnwindSafe(Next::new(&layers, &endpoint).run(call)).catch_unwind().await
@@ -85,49 +87,34 @@ impl Handler {
 }
 
 /// A handler that is run by whoever waits for it.
-struct Running {
+struct Unfinished {
     handler: BoxFuture<'static, RpcResult<Bytes>>,
     /// Whether it goes on when nobody waits for it any more.
     goes_on: bool,
-    state: State,
+    /// Where it goes on; nothing before it has begun and after it has ended.
+    begun_in: Option<Handle>,
 }
 
-#[derive(PartialEq, Eq)]
-enum State {
-    New,
-    Begun,
-    Ended,
-}
-
-impl Future for Running {
+impl Future for Unfinished {
     type Output = RpcResult<Bytes>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.state = State::Begun;
+        let runtime = self.begun_in.take();
         let polled = self.handler.as_mut().poll(context);
-        if polled.is_ready() {
-            self.state = State::Ended;
+        if polled.is_pending() && self.goes_on {
+            self.begun_in = runtime.or_else(|| Handle::try_current().ok());
         }
         polled
     }
 }
 
-impl Drop for Running {
+impl Drop for Unfinished {
     fn drop(&mut self) {
-        // Without a runtime there is none who could wait for it either.
-        if self.goes_on
-            && self.state == State::Begun
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
+        if let Some(runtime) = self.begun_in.take() {
             let nothing = Box::pin(std::future::pending());
             runtime.spawn(std::mem::replace(&mut self.handler, nothing));
         }
     }
-}
-
-/// Runs `future` for as long as it need not wait.
-pub(super) async fn first_step<T>(future: &mut BoxFuture<'_, T>) -> Poll<T> {
-    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 async fn until(

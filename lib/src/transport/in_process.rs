@@ -12,7 +12,8 @@ use crate::rpc::Server;
 use crate::server::Handler;
 
 /// Calls a [`Server`] without a network. A handler that may change state runs to its end even when the caller leaves,
-/// and a panic is an error, as they are behind HTTP.
+/// and a panic is an error, as they are behind HTTP. It is run by who waits for the reply: a call that is kept, and not polled,
+/// stands still with all that its handler holds.
 pub struct InProcess {
     handler: Arc<Handler>,
 }

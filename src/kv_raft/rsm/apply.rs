@@ -179,7 +179,7 @@ pub(super) struct Applier<M> {
     options: RsmOptions,
     /// The bytes of the entries since the newest snapshot.
     log_bytes: usize,
-    /// The bytes of that snapshot.
+    /// The bytes of the last snapshot that was saved or restored.
     snapshot_bytes: Arc<AtomicUsize>,
     /// How early the next one is, from 0 to 1: not the same on all nodes, so that they do not work on theirs at the same time.
     lot: f64,
@@ -286,7 +286,9 @@ impl<M: StateMachine> Applier<M> {
 
     fn snapshot_if_due(&mut self, applied: Index) {
         let is_saving = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
-        if self.options.snapshot_log_bytes == 0 || is_saving || self.log_bytes < self.log_bytes_max() {
+        let last = self.snapshot_bytes.load(Ordering::Relaxed);
+        let due = due_after(self.options.snapshot_log_bytes, last, self.lot);
+        if self.options.snapshot_log_bytes == 0 || is_saving || self.log_bytes < due {
             return;
         }
         (self.log_bytes, self.lot) = (0, fastrand::f64());
@@ -298,15 +300,6 @@ impl<M: StateMachine> Applier<M> {
                 tracing::warn!("a snapshot could not be saved, so the log goes on growing: {error}");
             }
         }));
-    }
-
-    /// After how many bytes of entries the next snapshot is due: as many as the last one has, so that a large state costs no
-    /// more to save than what was written to its log, within the bounds that the options set.
-    fn log_bytes_max(&self) -> usize {
-        let least = self.options.snapshot_log_bytes;
-        let last = self.snapshot_bytes.load(Ordering::Relaxed);
-        let bytes = last.clamp(least, least.saturating_mul(SNAPSHOT_LOG_FACTOR_MAX));
-        bytes - (bytes as f64 * EARLIEST * self.lot) as usize
     }
 
     async fn restore(&mut self, meta: SnapshotMeta) -> Result<(), RsmError> {
@@ -334,23 +327,33 @@ impl<M> Drop for Applier<M> {
     }
 }
 
-/// A snapshot that is being read, and how many bytes of it were.
+/// After how many bytes of entries the next snapshot is due: as many as the last one has, so that a large state costs no more to
+/// save than what was written to its log, but from `least` to four times as many; less up to a quarter, by lot from 0 to 1.
+fn due_after(least: usize, last: usize, lot: f64) -> usize {
+    let bytes = last.clamp(least, least.saturating_mul(SNAPSHOT_LOG_FACTOR_MAX));
+    bytes - (bytes as f64 * EARLIEST * lot) as usize
+}
+
+/// A snapshot that is being read; once it was read to its end, `bytes` says how many it had.
 struct Counted<R> {
     snapshot: R,
+    read: usize,
     bytes: Arc<AtomicUsize>,
 }
 
 impl<R> Counted<R> {
     fn new(snapshot: R, bytes: &Arc<AtomicUsize>) -> Self {
-        bytes.store(0, Ordering::Relaxed);
-        Self { snapshot, bytes: bytes.clone() }
+        Self { snapshot, read: 0, bytes: bytes.clone() }
     }
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.snapshot.read(buffer)?;
-        self.bytes.fetch_add(count, Ordering::Relaxed);
+        self.read += count;
+        if count == 0 && !buffer.is_empty() {
+            self.bytes.store(self.read, Ordering::Relaxed);
+        }
         Ok(count)
     }
 }
@@ -359,5 +362,28 @@ fn entry_bytes(entry: &raft::Entry) -> usize {
     match &entry.payload {
         Payload::Command(command) => command.json().len(),
         Payload::Blank | Payload::Membership(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_states_are_saved_less_often() {
+        for (last, latest) in [(0, 1_000), (1_000, 1_000), (2_000, 2_000), (1_000_000, 4_000)] {
+            assert_eq!(due_after(1_000, last, 0.0), latest);
+            assert_eq!(due_after(1_000, last, 1.0), latest / 4 * 3);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_counts_once_it_is_read() {
+        let bytes = Arc::new(AtomicUsize::new(7));
+        let mut snapshot = Counted::new(&[0; 100_000][..], &bytes);
+        snapshot.read_exact(&mut [0; 50_000]).unwrap();
+        assert_eq!(bytes.load(Ordering::Relaxed), 7);
+        snapshot.read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(bytes.load(Ordering::Relaxed), 100_000);
     }
 }

@@ -12,7 +12,7 @@ use crate::kv_raft::raft::storage::{Identity, RealDisk, StorageError};
 use crate::kv_raft::raft::{Raft, RpcTransport};
 use crate::services::raft::{Membership, NodeId};
 
-/// The bytes of entries that stay in the log after a snapshot, at most, in multiples of what makes a snapshot due.
+/// The bytes of entries that stay in the log after a snapshot, at most, in multiples of what makes a snapshot of a small state due.
 const TRAILING_PER_SNAPSHOT: usize = 4;
 
 /// What a node needs to know to start.
@@ -61,7 +61,7 @@ impl<M: StateMachine> Rsm<M> {
         let membership = Membership::of(peers.keys().copied().chain([*id]));
         let mut options = Options::new(*id, membership, fastrand::u64(..));
         if rsm.snapshot_log_bytes > 0 {
-            // What stays of the log for followers that are behind is in proportion to what a snapshot replaces.
+            // What stays of the log for followers that are behind is in proportion to what a snapshot of a small state replaces.
             let trailing_bytes = rsm.snapshot_log_bytes.saturating_mul(TRAILING_PER_SNAPSHOT);
             options.trailing_bytes_max = options.trailing_bytes_max.min(trailing_bytes);
         }
