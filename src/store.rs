@@ -307,11 +307,26 @@ mod tests {
                 assert_eq!(store.get(key), Some((value.as_str(), *version)), "{key}");
             }
             for part in &store.parts {
-                let needed: usize =
-                    part.entries().map(|(key, value, _)| key.len() + value.len() + Head::BYTES).sum();
-                let live = part.records.len() - part.hole_bytes;
-                assert!(live <= ROOM_MAX * needed && part.hole_bytes <= live, "{live} for {needed}");
+                let heads = part.table.iter().map(|at| record(&part.records, *at).head);
+                let taken: usize = heads.map(|it| Head::BYTES + it.key_bytes + it.room).sum();
+                assert_eq!(part.records.len(), taken + part.hole_bytes);
+                assert!(part.hole_bytes <= taken);
             }
+            // A store that had other values takes these over.
+            let mut other = Store::new();
+            for key in &keys {
+                other.insert(key, "other", 9);
+            }
+            for (key, value, version) in
+                store.freeze().collect::<Vec<_>>().iter().flat_map(|part| part.entries())
+            {
+                other.insert(key, value, version);
+            }
+            assert!(
+                model
+                    .iter()
+                    .all(|(key, (value, version))| other.get(key) == Some((value.as_str(), *version)))
+            );
         }
     }
 }
