@@ -66,7 +66,7 @@ impl Services {
         self
     }
 
-    fn find(&self, name: &str) -> RpcResult<&Arc<dyn Server>> {
+    fn find(&self, name: &str) -> RpcResult<&dyn Server> {
         let by_prefix =
             || self.prefixes.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, server)| server);
         self.methods
@@ -74,6 +74,7 @@ impl Services {
             .map(|(server, _)| server)
             .or_else(by_prefix)
             .or(self.fallback.as_ref())
+            .map(|server| &**server)
             .ok_or_else(|| unknown_method(&self.services, name))
     }
 }

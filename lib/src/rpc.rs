@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
 use crate::call::{Call, CallContext, deadline_after};
-use crate::codegen::{BoxFuture, text};
+use crate::codegen::text;
 use crate::error::{Executed, RpcError, RpcResult};
 use crate::layer::{Endpoint, Layer, Next};
 use crate::retry::{Retry, RetryBudget};
@@ -62,18 +62,8 @@ impl<S: Server + ?Sized> Server for Arc<S> {
         (**self).dispatch(name, args).await
     }
 
-    // As it is: an `async fn` would be one more future around that of the other.
-    fn try_dispatch<'server, 'name, 'call>(
-        &'server self,
-        name: &'name str,
-        args: Bytes,
-    ) -> BoxFuture<'call, RpcResult<Bytes>>
-    where
-        'server: 'call,
-        'name: 'call,
-        Self: 'call,
-    {
-        (**self).try_dispatch(name, args)
+    async fn try_dispatch(&self, name: &str, args: Bytes) -> RpcResult<Bytes> {
+        (**self).try_dispatch(name, args).await
     }
 
     fn method(&self, name: &str) -> Option<&'static MethodDescriptor> {

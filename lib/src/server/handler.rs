@@ -31,7 +31,7 @@ struct ServerEndpoint(Arc<dyn Server>);
 #[async_trait]
 impl Endpoint for ServerEndpoint {
     async fn finish(&self, call: Call) -> RpcResult<Bytes> {
-        self.0.try_dispatch(&call.method, call.arguments).await
+        (*self.0).try_dispatch(&call.method, call.arguments).await
     }
 }
 
@@ -71,7 +71,7 @@ impl Handler {
         let handler = async move {
             let result = if layers.is_empty() {
                 // Within the block, so that a panic before there is a future is caught too.
-                let dispatched = async { server.try_dispatch(&call.method, call.arguments).await };
+                let dispatched = async { (*server).try_dispatch(&call.method, call.arguments).await };
                 AssertUnwindSafe(dispatched).catch_unwind().await
             } else {
                 let endpoint = ServerEndpoint(server);
