@@ -12,6 +12,8 @@ mod faults;
 mod folders;
 #[path = "storage_test/model.rs"]
 mod model;
+#[path = "storage_test/recycled.rs"]
+mod recycled;
 #[path = "storage_test/snapshots.rs"]
 mod snapshots;
 

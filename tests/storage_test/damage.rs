@@ -33,7 +33,7 @@ fn written(idle: bool) -> (FaultyDisk, Run) {
 }
 
 /// What opening gives; `None` when it is refused as damaged. Looking at it must say the same.
-fn open(disk: &FaultyDisk) -> Option<Restored> {
+pub(crate) fn open(disk: &FaultyDisk) -> Option<Restored> {
     let inspection = inspect(disk, &mut |_| ()).unwrap();
     match Place::Wal(disk.clone()).open() {
         Ok(opened) => {
@@ -54,7 +54,7 @@ fn open(disk: &FaultyDisk) -> Option<Restored> {
     }
 }
 
-fn logs(disk: &FaultyDisk) -> Vec<String> {
+pub(crate) fn logs(disk: &FaultyDisk) -> Vec<String> {
     disk.files().into_keys().filter(|name| name.starts_with("wal-")).collect()
 }
 
@@ -71,7 +71,7 @@ fn a_flipped_bit_is_refused_or_harmless() {
     flip(&disk, &whole);
 }
 
-fn flip(disk: &FaultyDisk, whole: &Restored) {
+pub(crate) fn flip(disk: &FaultyDisk, whole: &Restored) {
     assert!(logs(disk).len() > 2, "{:?}", logs(disk));
     let mut refused = 0;
     for (name, bytes) in disk.files() {

@@ -193,13 +193,17 @@ fn fill(disk: &FaultyDisk) -> Filled {
     Filled::Never
 }
 
-/// Votes until the last byte of the reserve: no proof fails before a vote does, and what was synced is there.
+/// Votes until the last byte of the reserve, with an entry before them that is needed: no proof fails before a vote does, and what
+/// was synced is there.
 #[test]
 fn a_reserve_lasts_for_many_votes_and_is_used_up() {
     for proven in [true, false] {
         let disk = FaultyDisk::default();
         let place = Place::Wal(disk.clone());
         let mut run = Run::start(&place);
+        run.append(&[Op::Append { first: 1, entries: vec![Entry { term: 0, payload: Payload::Blank }] }])
+            .unwrap();
+        run.sync().unwrap();
         disk.plan(Plan { full_at: Some(0), ..Plan::default() });
         let mut votes = 0;
         let error = loop {
@@ -219,6 +223,23 @@ fn a_reserve_lasts_for_many_votes_and_is_used_up() {
         known.check(&found);
         assert_eq!(found.restored.term, votes);
     }
+}
+
+/// Where nobody needs the entries any more, votes find space on a full disk for ever: the segments go round.
+#[test]
+fn a_full_disk_takes_votes_for_ever_where_no_entries_are_kept() {
+    let disk = FaultyDisk::default();
+    let place = Place::Wal(disk.clone());
+    let mut run = Run::start(&place);
+    for term in 1..=1_000 {
+        run.append(&[Op::Vote { term, voted_for: Some(1) }]).unwrap();
+        run.sync().unwrap();
+        if term == 100 {
+            disk.plan(Plan { full_at: Some(0), ..Plan::default() });
+        }
+    }
+    let known = run.kill();
+    known.check(&opened(&place));
 }
 
 fn small(term: u64, lot: &mut fastrand::Rng) -> Entry {

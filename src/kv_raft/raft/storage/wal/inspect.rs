@@ -1,11 +1,10 @@
 //! Looking at a log without opening it: nothing is changed, and nobody is kept from it.
 
-use super::super::{Disk, StorageError, read_all, snapshots};
+use super::super::{Disk, StorageError, snapshots};
 use super::format::{FRAME_HEADER_BYTES, SegmentHeader};
 use super::open::{Recovery, reconcile};
-use super::read::{Frame, Visit, walk, written_end};
+use super::read::{Frame, Visit, torn_bytes, walk};
 use super::record::{self, Kind};
-use super::segments::file_name;
 
 /// Something in a log, as a line about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +31,13 @@ pub struct Line {
 pub enum Verdict {
     /// Everything would be kept.
     Sound,
-    /// What was never synced would be cut off.
+    /// A frame that is not whole, and so was never synced, would be cut off.
     Cut {
         /// The segment in which the stream ends.
         segment: u64,
         /// Where it ends.
         offset: u64,
-        /// How many bytes there are behind it.
+        /// How many bytes the frame was to have.
         bytes: u64,
     },
     /// It would not open.
@@ -72,20 +71,12 @@ pub fn inspect(disk: &dyn Disk, show: &mut dyn FnMut(Line)) -> Result<Inspection
         Err(error @ StorageError::Io { .. }) => return Err(error),
         Err(error) => return Ok(Inspection { verdict: Verdict::Refused(error), unproven: false }),
     };
-    let mut remains = Vec::new();
-    if let Some(tail) = &end.tail {
-        remains.push((tail.number, tail.offset, written_end(&tail.bytes, tail.offset)));
-    }
-    for number in end.unused {
-        let bytes = read_all(disk, &file_name(number))?;
-        remains.push((number, 0, written_end(&bytes, 0)));
-    }
-    let torn = remains.into_iter().find(|(_, from, end)| end > from);
-    let verdict = torn.map_or(Verdict::Sound, |(segment, from, end)| Verdict::Cut {
-        segment,
-        offset: from as u64,
-        bytes: (end - from) as u64,
+    // A segment after the last one begins with its header, and who finds that counts it to the stream.
+    let torn = end.tail.as_ref().and_then(|tail| {
+        let bytes = torn_bytes(&tail.bytes, tail.offset, tail.link)?;
+        Some(Verdict::Cut { segment: tail.number, offset: tail.offset as u64, bytes: bytes as u64 })
     });
+    let verdict = torn.unwrap_or(Verdict::Sound);
     Ok(Inspection { verdict, unproven: end.tail.is_some_and(|tail| tail.unproven) })
 }
 

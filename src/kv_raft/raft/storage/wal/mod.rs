@@ -3,14 +3,16 @@
 //! # Files
 //!
 //! Segment n is the file `wal-<n, 16 digits>.log`. The stream of operations goes through the segments in order of their
-//! numbers, which have no gaps. A segment is prepared before it is used: written full of zeros and synced, and its name
+//! numbers, which have no gaps. A segment is prepared before it is used: its bytes were written and synced, and its name
 //! too. So a sync of the log later writes bytes and nothing else, and finds space on a full disk. The segment after the
-//! last used one is prepared while that one is filled; until then it is all zero.
+//! last used one is prepared while that one is filled: the oldest segment takes its number where nobody needs it any more, and
+//! until it is used has what was written when it had the old one; otherwise it is a new file, full of zeros. Up to eight segments
+//! that nobody needs wait for that.
 //!
 //! # Layout
 //!
 //! Integers are little-endian. A segment is a header and frames, without gaps, each padded with zeros to a multiple of 8
-//! bytes, and zeros to its end. Checksums are CRC-32 (IEEE).
+//! bytes. Behind the last one are zeros, or remains of an earlier use, with lower numbers. Checksums are CRC-32 (IEEE).
 //!
 //! | segment header | bytes | |
 //! |---|---|---|
@@ -69,11 +71,14 @@
 //!    have been called. So it is written once more, as it is, and synced, before the log is said to be open. After a failed
 //!    write or sync the log takes nothing more; only opening it again, with this rule, tells what holds.
 //! 6. A segment's header says where the stream stood, with the vote, so the segments before are needed for their entries
-//!    alone, and are removed when those are compacted: the oldest first, and each for certain before the next. If the
-//!    entries before the oldest segment are not compacted by the end of the stream, segments are missing.
+//!    alone, and are removed or used again when those are compacted: the oldest first, and each for certain before the next. If
+//!    the entries before the oldest segment are not compacted by the end of the stream, segments are missing.
 //! 7. A received snapshot is durable before the record of its installation is written, and everything before the snapshot
 //!    in the stream before that. After a crash in between, the snapshot is ahead of the log; then the log begins anew after
 //!    the snapshot, whose state contains all it had.
+//! 8. Sequence numbers only grow, so what a segment still has of an earlier use is nothing and proves nothing: the number in
+//!    its header is below that in its name, and those of its frames are below that of the frame which is looked for. By rule 4
+//!    no torn write is among it.
 
 mod format;
 mod inspect;
@@ -148,7 +153,7 @@ impl Storage for Wal {
     fn sync(&mut self) -> Result<(), StorageError> {
         self.guarded(|wal| {
             wal.flush()?;
-            wal.remove_unneeded()?;
+            wal.remove_superfluous()?;
             wal.prepare_in_step()
         })
     }
@@ -303,7 +308,7 @@ impl Wal {
     fn prepare(&mut self, bytes: u64) -> Result<(), StorageError> {
         let reserve = match self.reserve.take() {
             Some(reserve) => Ok(reserve),
-            None => self.preparer.create(self.current.number + 1),
+            None => self.next_reserve(),
         };
         let prepared = reserve.and_then(|reserve| self.preparer.prepare(self.reserve.insert(reserve), bytes));
         match prepared {
@@ -315,14 +320,25 @@ impl Wal {
         }
     }
 
-    fn remove_unneeded(&mut self) -> Result<(), StorageError> {
-        while let Some(number) = self.extents.take_unneeded(self.tip.base_index) {
+    fn next_reserve(&mut self) -> Result<Reserve, StorageError> {
+        let number = self.current.number + 1;
+        let Some(spare) = self.extents.spare(self.tip.base_index) else {
+            return self.preparer.create(number);
+        };
+        let reserve = self.preparer.recycle(spare, number)?;
+        self.extents.forget_oldest();
+        Ok(reserve)
+    }
+
+    fn remove_superfluous(&mut self) -> Result<(), StorageError> {
+        while let Some(number) = self.extents.superfluous(self.tip.base_index) {
             let name = file_name(number);
             let remove = || {
                 self.disk.remove(&name)?;
                 self.disk.sync_names()
             };
             remove().map_err(StorageError::io(&*self.disk, &name))?;
+            self.extents.forget_oldest();
         }
         Ok(())
     }

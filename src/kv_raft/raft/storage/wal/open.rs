@@ -73,7 +73,7 @@ impl Wal {
         told.iter().try_for_each(|op| self.add(op))?;
         self.flush()?;
         self.prove()?;
-        self.remove_unneeded()?;
+        self.remove_superfluous()?;
         self.prepare_in_step()
     }
 }

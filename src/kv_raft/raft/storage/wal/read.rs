@@ -24,7 +24,7 @@ pub(super) struct Frame<'a> {
 pub(super) struct End {
     /// The segment of the last whole frame; nothing in a folder that was never used.
     pub(super) tail: Option<Tail>,
-    /// The segments after it. They hold nothing that was ever synced.
+    /// The segments after it. They hold nothing that was ever synced, but for what they have of an earlier use.
     pub(super) unused: Vec<u64>,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn walk(
     Ok(End { tail, unused: unread })
 }
 
-/// The header of a segment, if there is one.
+/// The header of a segment, if it has got one.
 fn header(
     disk: &dyn Disk,
     owner: Option<&Identity>,
@@ -101,7 +101,11 @@ fn header(
             owner.node, owner.cluster
         ));
     }
-    if header.number != number {
+    if header.number < number {
+        // What the file has of an earlier use.
+        return Ok(None);
+    }
+    if header.number > number {
         let what = format!("this is segment {} under another name", header.number);
         return Err(damaged(disk, number, 0, what));
     }
@@ -161,7 +165,12 @@ fn proof(
     for &number in unread {
         let bytes = read_all(disk, &file_name(number))?;
         // A segment's header is written when everything before is synced.
-        if SegmentHeader::decode(&bytes) != Err(NoHeader::Invalid) {
+        let proves = match SegmentHeader::decode(&bytes) {
+            Ok((header, _)) => header.number >= number,
+            Err(NoHeader::Version(_)) => true,
+            Err(NoHeader::Invalid) => false,
+        };
+        if proves {
             return Ok(Some((number, 0)));
         }
         if let Some(place) = later_frame(&bytes, 0, missing) {
@@ -180,6 +189,14 @@ fn later_frame(bytes: &[u8], from: usize, missing: Link) -> Option<usize> {
                 || header.link.sequence == missing.sequence && header.link.chain != missing.chain
         })
     })
+}
+
+/// The bytes of the frame that is missing, if it was begun at this place and is not whole. Without its header it cannot be told from
+/// what is left of an earlier use.
+pub(super) fn torn_bytes(bytes: &[u8], from: usize, missing: Link) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let header = FrameHeader::decode(rest).filter(|header| header.link == missing)?;
+    Some(frame_bytes(header.body_bytes).min(rest.len()))
 }
 
 /// The end of what is not zero; `from` when everything from there on is.

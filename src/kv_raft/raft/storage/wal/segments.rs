@@ -13,8 +13,11 @@ const ADVICE: &str = "Bring back the bytes that were written here, or leave this
     of its nodes do. An older copy of the folder, or an empty one, may break what this node has promised to the others. \
     `traitwire debug wal` shows what is there";
 
-/// In how many steps the next segment is prepared.
+/// In how many steps a new segment is prepared.
 const STEPS: u64 = 8;
+
+/// How many segments that nobody needs any more wait to be used again: as many as the log has between two snapshots.
+const SPARE_MAX: usize = 8;
 
 /// The name of a segment's file.
 pub(super) fn file_name(number: u64) -> String {
@@ -60,13 +63,24 @@ impl Extents {
         self.0.push_back(Extent { number, before: last_index });
     }
 
-    /// The oldest segment, if the entries up to `base` are all that it is needed for.
-    pub(super) fn take_unneeded(&mut self, base: Index) -> Option<u64> {
-        let second = self.0.get(1)?;
-        if second.before > base {
-            return None;
-        }
-        self.0.pop_front().map(|extent| extent.number)
+    /// The oldest segment, if it holds nothing but entries up to `base`, so that nobody needs it.
+    pub(super) fn spare(&self, base: Index) -> Option<u64> {
+        (self.spares(base) > 0).then(|| self.0[0].number)
+    }
+
+    /// The oldest segment, if there are enough to be used again without it.
+    pub(super) fn superfluous(&self, base: Index) -> Option<u64> {
+        (self.spares(base) > SPARE_MAX).then(|| self.0[0].number)
+    }
+
+    /// How many of the oldest segments nobody needs.
+    fn spares(&self, base: Index) -> usize {
+        self.0.iter().skip(1).take_while(|next| next.before <= base).count()
+    }
+
+    /// The oldest segment is gone.
+    pub(super) fn forget_oldest(&mut self) {
+        self.0.pop_front();
     }
 }
 
@@ -98,11 +112,11 @@ impl Current {
     }
 }
 
-/// The segment that will be the next: a file of zeros.
+/// The segment that will be the next: a file of zeros, or of what was written when it was an earlier segment.
 pub(super) struct Reserve {
     pub(super) number: u64,
     pub(super) file: Box<dyn DiskFile>,
-    /// How many bytes of it are written and synced.
+    /// How many bytes of it were written and synced.
     pub(super) prepared: u64,
 }
 
@@ -123,6 +137,20 @@ impl Preparer {
         };
         let file = create().map_err(StorageError::io(&*self.disk, &name))?;
         Ok(Reserve { number, file, prepared: 0 })
+    }
+
+    /// Gives a segment that nobody needs the next number. Its bytes stay: the sequence numbers in them say that they are old.
+    pub(super) fn recycle(&self, spare: u64, number: u64) -> Result<Reserve, StorageError> {
+        let name = file_name(number);
+        let recycle = || {
+            self.disk.rename(&file_name(spare), &name)?;
+            // Whether the old name is gone must be certain before the next one goes, so a disk that is full is no excuse here.
+            self.disk.sync_names().map_err(std::io::Error::other)?;
+            let file = self.disk.open(&name)?;
+            let prepared = file.bytes()?;
+            Ok(Reserve { number, file, prepared })
+        };
+        recycle().map_err(StorageError::io(&*self.disk, &name))
     }
 
     /// Takes a file that is there and was not used, and removes what torn writes have left in it.
