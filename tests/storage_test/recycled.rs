@@ -67,7 +67,7 @@ fn put(run: &mut Run, index: u64, text: usize) {
 fn segments_are_used_again() {
     let written = Written::new(10, 120);
     let names = logs(&written.after);
-    assert!(names[0] > "wal-0000000000000002.log".to_owned(), "{names:?}");
+    assert!(names[0].as_str() > "wal-0000000000000002.log", "{names:?}");
     for name in &names {
         let bytes = &written.after.files()[name];
         assert_eq!((bytes.len(), &bytes[..5]), (4_096, &b"TWLOG"[..]), "{name}");
