@@ -102,6 +102,8 @@ pub struct CoreSettings {
     pub reads_max: usize,
     /// See [`Options::trailing_entries`].
     pub trailing_entries: u64,
+    /// See [`Options::company_entries`].
+    pub company_entries: u64,
 }
 
 impl Plan {
@@ -182,6 +184,7 @@ impl Plan {
         options.uncommitted_bytes_max = self.core.uncommitted_bytes_max;
         options.reads_max = self.core.reads_max;
         options.trailing_entries = self.core.trailing_entries;
+        options.company_entries = self.core.company_entries;
         options.bug = match self.bug {
             Some(SeededBug::Core(bug)) => Some(bug),
             Some(SeededBug::Host(_) | SeededBug::Service(_)) | None => None,
@@ -249,6 +252,7 @@ impl CoreSettings {
             uncommitted_bytes_max: options.uncommitted_bytes_max,
             reads_max: options.reads_max,
             trailing_entries: options.trailing_entries,
+            company_entries: options.company_entries,
         }
     }
 
@@ -261,6 +265,7 @@ impl CoreSettings {
             uncommitted_bytes_max: pick(random, &[400, 4_000, usual.uncommitted_bytes_max]),
             reads_max: pick(random, &[2, usual.reads_max, usual.reads_max]),
             trailing_entries: pick(random, &[0, 0, 3, 20]),
+            company_entries: pick(random, &[0, 2, usual.company_entries]),
         }
     }
 }

@@ -122,7 +122,7 @@ impl Leadership {
         if !entries.is_empty() {
             self.uncommitted_bytes += bytes;
             node.append(entries);
-            self.pump_all(node);
+            self.spread(node);
         }
         Proposed::Accepted { first, term }
     }

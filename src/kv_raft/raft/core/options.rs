@@ -18,6 +18,12 @@ pub struct Options {
     pub heartbeat_us: u64,
     /// How long a leader that has nothing to send waits to tell the followers of a commit.
     pub commit_notice_us: u64,
+    /// How long entries wait at most for company on their way to a node that is not needed to commit them.
+    pub company_us: u64,
+    /// As many entries do not wait; 0 where none ever does.
+    pub company_entries: u64,
+    /// Nor do so many bytes of them.
+    pub company_bytes: usize,
     /// How often a message that failed is repeated at once.
     pub retries_max: u32,
     /// The entries of one message, at most.
@@ -52,6 +58,9 @@ impl Options {
             election_timeout_us: 200_000,
             heartbeat_us: 50_000,
             commit_notice_us: 5_000,
+            company_us: 4_000,
+            company_entries: 64,
+            company_bytes: 16 << 10,
             retries_max: 3,
             append_entries_max: 4_096,
             append_bytes_max: 1 << 20,

@@ -165,8 +165,10 @@ impl Node {
     }
 }
 
+/// The usual settings, but that nothing waits for company.
 fn options(id: NodeId, size: u64) -> Options {
-    bugs::seeded(Options::new(id, Membership::of(1..=size), id))
+    let options = Options::new(id, Membership::of(1..=size), id);
+    bugs::seeded(Options { company_entries: 0, ..options })
 }
 
 fn restored(term: Term, log: &[Term]) -> Restored {

@@ -60,7 +60,7 @@ pub(super) struct Progress {
     pub(super) answered_at: Time,
     /// When the next sign of life is due.
     pub(super) heartbeat_at: Time,
-    /// When the node is to hear of a commit that no message has carried yet.
+    /// When the node is to hear of entries or a commit that no message has carried yet.
     pub(super) notice_at: Time,
     /// How often messages have failed since the last success or sign of life.
     pub(super) failures: u32,

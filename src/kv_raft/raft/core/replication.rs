@@ -1,6 +1,8 @@
 //! How a leader brings its log to the other nodes (Raft, 5.3): looking for the place up to which the logs agree, then many
 //! messages under way at once, and a snapshot where entries are gone.
 
+use std::cmp::Reverse;
+
 use super::bugs::Bug;
 use super::io::{Request, Time};
 use super::leader::Leadership;
@@ -13,11 +15,25 @@ use crate::services::raft::{
 };
 
 impl Leadership {
-    /// Sends what there is to send to all nodes.
-    pub(super) fn pump_all(&mut self, node: &mut Node) {
-        let ids: Vec<_> = self.progress.keys().copied().collect();
+    /// Sends new entries: at once to as many nodes as it takes to commit them, those first that have most of the log; little
+    /// waits for company on its way to the others, whose work is then half as much ("thrifty": Moraru and others, "There Is More
+    /// Consensus in Egalitarian Parliaments", 2013, 6.2). Where the first do not answer soon, the others do.
+    pub(super) fn spread(&mut self, node: &mut Node) {
+        let mut ids: Vec<_> = self.progress.keys().copied().collect();
+        ids.sort_by_key(|id| Reverse(self.progress[id].matched));
+        let mut first = vec![node.id()];
         for id in ids {
-            self.pump(node, id);
+            let progress = &self.progress[&id];
+            if progress.pace != Pace::Replicate {
+                self.pump(node, id);
+            } else if node.membership().has_quorum(|it| first.contains(&it)) && is_little(progress, node) {
+                let at = node.now.after_us(node.options.company_us);
+                let progress = self.progress_mut(id);
+                progress.notice_at = progress.notice_at.min(at);
+            } else {
+                first.push(id);
+                self.pump(node, id);
+            }
         }
     }
 
@@ -266,6 +282,12 @@ fn next_after_conflict(node: &Node, conflict: &Conflict) -> Index {
         // All that we have is of later terms: only a snapshot helps.
         None => node.log.base_index(),
     }
+}
+
+/// Whether what there is to send is worth no message of its own.
+fn is_little(progress: &Progress, node: &Node) -> bool {
+    let (sent, last) = (progress.next - 1, node.log.last_index());
+    last - sent < node.options.company_entries && node.log.bytes(sent, last) < node.options.company_bytes
 }
 
 fn has_window(progress: &Progress, node: &Node) -> bool {

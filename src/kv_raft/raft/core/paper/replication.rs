@@ -248,3 +248,43 @@ pub(super) fn a_leader_repeats_what_fails() {
         assert_eq!(appends_to(&effects, 2)[0].prev_index, 0);
     }
 }
+
+/// A leader of five that has said so much at once.
+fn first_to_hear(node: &mut Node, commands: usize, bytes: usize) -> Vec<NodeId> {
+    let command = Command::new(&"x".repeat(bytes)).unwrap();
+    let effects = node.step(Input::Propose(vec![command; commands]));
+    (2..=5).filter(|id| !appends_to(&effects, *id).is_empty()).collect()
+}
+
+/// Little goes first to as many as are needed to commit it, and to the others with what else has come by then.
+#[test]
+pub(super) fn little_waits_for_company_where_nobody_needs_it() {
+    let membership = Membership::of(1..=5);
+    let mut node = Node::with(Options::new(1, membership, 1), restored(4, &[]));
+    node.lead();
+    (2..=5).for_each(|id| drop(node.matched(id, 0)));
+    let begin = node.now;
+    assert_eq!(first_to_hear(&mut node, 1, 10), [2, 3]);
+    node.wait(MS);
+    assert_eq!(first_to_hear(&mut node, 1, 10), [2, 3]);
+    (2..=3).for_each(|id| drop(node.matched(id, 2)));
+    assert_eq!(node.core.commit_index(), 2);
+    let effects = node.time_out();
+    assert_eq!(node.now, begin.after_us(4 * MS));
+    for id in [4, 5] {
+        assert_eq!(appends_to(&effects, id)[0].entries.len(), 2);
+    }
+    // Where the first do not answer, the others do, and are the first from then on.
+    (2..=5).for_each(|id| drop(node.matched(id, 2)));
+    assert_eq!(first_to_hear(&mut node, 1, 10), [2, 3]);
+    while appends_to(&node.time_out(), 4).is_empty() {}
+    (4..=5).for_each(|id| drop(node.matched(id, 3)));
+    assert_eq!(node.core.commit_index(), 3);
+    assert_eq!(first_to_hear(&mut node, 1, 10), [4, 5]);
+    // Much needs no company.
+    (2..=5).for_each(|id| drop(node.matched(id, 4)));
+    assert_eq!(first_to_hear(&mut node, 63, 10), [2, 3]);
+    assert_eq!(first_to_hear(&mut node, 1, 10), [2, 3, 4, 5]);
+    (2..=5).for_each(|id| drop(node.matched(id, 68)));
+    assert_eq!(first_to_hear(&mut node, 2, 10_000), [2, 3, 4, 5]);
+}

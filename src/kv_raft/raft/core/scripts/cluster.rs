@@ -73,7 +73,7 @@ impl Cluster {
         for id in 1..=settings["nodes"] as NodeId {
             let membership = Membership::of(1..=settings["nodes"] as NodeId);
             let mut options = bugs::seeded(Options::new(id, membership, id));
-            options.trailing_entries = 0;
+            (options.trailing_entries, options.company_entries) = (0, 0);
             for (name, value) in &settings {
                 match *name {
                     "nodes" => {}
