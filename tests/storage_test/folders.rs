@@ -91,9 +91,9 @@ fn a_log_and_its_snapshot_belong_together() {
     }
 }
 
-/// Segments go when their entries are compacted or replaced, and the folder stays small.
+/// Segments are used again when their entries are compacted or replaced, and the folder stays small.
 #[test]
-fn old_segments_are_removed() {
+fn old_segments_are_not_kept_for_ever() {
     let disk = FaultyDisk::default();
     let mut run = Run::start(&Place::Wal(disk.clone()));
     for round in 0..200_u64 {

@@ -1,11 +1,12 @@
-//! Segments that are used again: what they still have of their earlier use is never taken for anything, and hides no damage.
+//! Segments that are used again: what they still have of their earlier use is never taken for anything, and hides no damage; and how
+//! many of them wait.
 
-use traitwire_kv::kv_raft::raft::core::Op;
+use traitwire_kv::kv_raft::raft::core::{DiskSpace, Op};
 use traitwire_kv::kv_raft::raft::storage::wal::{Verdict, inspect};
 use traitwire_kv::services::raft::{Command, Entry, Payload};
 
 use super::damage::{flip, logs, open};
-use super::disk::FaultyDisk;
+use super::disk::{FaultyDisk, Plan};
 use super::model::meta;
 use super::{Place, Run, opened};
 
@@ -155,4 +156,72 @@ fn a_torn_write_over_old_bytes_is_seen_by_its_header() {
         let is_seen = matches!(verdict, Verdict::Cut { offset, .. } if offset == begin as u64);
         assert_eq!(is_seen, cut >= begin + HEADER_BYTES, "{verdict:?}");
     }
+}
+
+/// So many entries of 600 bytes, six to a segment, and a snapshot of all but the last.
+fn entries_and_snapshot(disk: &FaultyDisk, count: u64) -> Run {
+    let mut run = Run::start(&Place::Wal(disk.clone()));
+    (1..=count).for_each(|index| put(&mut run, index, 120));
+    run.save(&meta(count - 1, count - 1)).unwrap();
+    run
+}
+
+fn compact(run: &mut Run, index: u64) {
+    run.append(&[Op::Compact { index, term: index }]).unwrap();
+}
+
+/// Eight wait to be used again, and the others are removed, the oldest first, wherever that fails or the power goes.
+#[test]
+fn more_than_eight_spare_segments_are_removed() {
+    let mut lot = fastrand::Rng::with_seed(1);
+    let mut failed = 0;
+    loop {
+        failed += 1;
+        let disk = FaultyDisk::default();
+        let mut run = entries_and_snapshot(&disk, 130);
+        assert!(logs(&disk).len() > 20);
+        compact(&mut run, 129);
+        disk.plan(Plan { fails_at: Some(disk.counts().operations + failed), ..Plan::default() });
+        let done = run.sync().is_ok();
+        if done {
+            assert_eq!(logs(&disk).len(), 8 + 2, "and the last one, and the next");
+        }
+        disk.plan(Plan::default());
+        let known = run.kill();
+        disk.lose_power(&mut lot);
+        known.check(&opened(&Place::Wal(disk.clone())));
+        if done {
+            break;
+        }
+    }
+    assert!(failed > 20, "{failed} operations could fail");
+}
+
+/// A disk that became full while the next segment was made has space again once segments are not needed, by nothing else.
+#[test]
+fn compaction_makes_room_on_a_full_disk() {
+    let mut full = 0;
+    for later in 0.. {
+        let disk = FaultyDisk::default();
+        let mut run = entries_and_snapshot(&disk, 20);
+        disk.plan(Plan { full_at: Some(disk.counts().operations + later), ..Plan::default() });
+        while run.storage.space() == DiskSpace::Free && run.model().last_index() < 40 {
+            let next = run.model().last_index() + 1;
+            put(&mut run, next, 120);
+        }
+        if run.storage.space() == DiskSpace::Free {
+            break;
+        }
+        full += 1;
+        compact(&mut run, 19);
+        run.sync().unwrap();
+        assert_eq!(run.storage.space(), DiskSpace::Free, "full {later} operations later");
+        for term in 1_000..1_060 {
+            run.append(&[Op::Vote { term, voted_for: None }]).unwrap();
+            run.sync().unwrap();
+        }
+        let known = run.kill();
+        known.check(&opened(&Place::Wal(disk.clone())));
+    }
+    assert!(full > 10, "the disk was full {full} times");
 }

@@ -20,9 +20,9 @@ pub struct Options {
     pub commit_notice_us: u64,
     /// How long entries wait at most for company on their way to a node that is not needed to commit them.
     pub company_us: u64,
-    /// As many entries do not wait; 0 where none ever does.
+    /// From so many entries on nothing waits; 0 for never.
     pub company_entries: u64,
-    /// Nor do so many bytes of them.
+    /// From so many bytes of commands on nothing waits either.
     pub company_bytes: usize,
     /// How often a message that failed is repeated at once.
     pub retries_max: u32,

@@ -37,6 +37,7 @@ pub(super) enum Wait {
 struct Inflight {
     round: Round,
     bytes: usize,
+    sent_at: Time,
 }
 
 /// What a leader knows of one other node.
@@ -68,6 +69,8 @@ pub(super) struct Progress {
     pub(super) waits_for: Wait,
     /// Failures and conflicts of messages before this round say nothing new.
     pub(super) probing_since: Round,
+    /// How long answers to messages with entries have taken lately, smoothed; 0 before there was one.
+    pub(super) answer_us: u64,
     inflight: VecDeque<Inflight>,
     inflight_bytes: usize,
 }
@@ -87,6 +90,7 @@ impl Progress {
             failures: 0,
             waits_for: Wait::Nothing,
             probing_since: 0,
+            answer_us: 0,
             inflight: VecDeque::new(),
             inflight_bytes: 0,
         }
@@ -118,16 +122,26 @@ impl Progress {
     }
 
     /// A message with entries is under way.
-    pub(super) fn sent(&mut self, round: Round, bytes: usize) {
-        self.inflight.push_back(Inflight { round, bytes });
+    pub(super) fn sent(&mut self, round: Round, bytes: usize, now: Time) {
+        self.inflight.push_back(Inflight { round, bytes, sent_at: now });
         self.inflight_bytes += bytes;
     }
 
     /// The messages up to this round are not under way any more.
-    pub(super) fn arrived(&mut self, round: Round) {
+    pub(super) fn arrived(&mut self, round: Round, now: Time) {
         while let Some(message) = self.inflight.pop_front_if(|message| message.round <= round) {
             self.inflight_bytes -= message.bytes;
+            if message.round == round {
+                let took_us = now.0.saturating_sub(message.sent_at.0);
+                self.answer_us =
+                    if self.answer_us == 0 { took_us } else { (7 * self.answer_us + took_us) / 8 };
+            }
         }
+    }
+
+    /// Since when the oldest message with entries has no answer.
+    pub(super) fn waits_since(&self) -> Option<Time> {
+        self.inflight.front().map(|message| message.sent_at)
     }
 
     /// Whether another message with entries may be sent.

@@ -1,8 +1,6 @@
 //! How a leader brings its log to the other nodes (Raft, 5.3): looking for the place up to which the logs agree, then many
 //! messages under way at once, and a snapshot where entries are gone.
 
-use std::cmp::Reverse;
-
 use super::bugs::Bug;
 use super::io::{Request, Time};
 use super::leader::Leadership;
@@ -15,12 +13,16 @@ use crate::services::raft::{
 };
 
 impl Leadership {
-    /// Sends new entries: at once to as many nodes as it takes to commit them, those first that have most of the log; little
-    /// waits for company on its way to the others, whose work is then half as much ("thrifty": Moraru and others, "There Is More
+    /// Sends new entries: at once to as many nodes as it takes to commit them, those first that have answered fastest lately; little
+    /// waits for company on its way to the others, which have less to do then ("thrifty": Moraru and others, "There Is More
     /// Consensus in Egalitarian Parliaments", 2013, 6.2). Where the first do not answer soon, the others do.
     pub(super) fn spread(&mut self, node: &mut Node) {
         let mut ids: Vec<_> = self.progress.keys().copied().collect();
-        ids.sort_by_key(|id| Reverse(self.progress[id].matched));
+        ids.sort_by_key(|id| {
+            let progress = &self.progress[id];
+            let is_late = |since: Time| since.after_us(node.options.company_us) <= node.now;
+            (progress.waits_since().is_some_and(is_late), progress.answer_us)
+        });
         let mut first = vec![node.id()];
         for id in ids {
             let progress = &self.progress[&id];
@@ -110,7 +112,7 @@ impl Leadership {
         match progress.pace {
             Pace::Probe => progress.waits_for = Wait::Answer(round),
             Pace::Replicate if !entries.is_empty() => {
-                progress.sent(round, entries.iter().map(entry_bytes).sum());
+                progress.sent(round, entries.iter().map(entry_bytes).sum(), node.now);
                 progress.next += entries.len() as u64;
             }
             Pace::Replicate | Pace::Snapshot { .. } => {}
@@ -177,7 +179,7 @@ impl Leadership {
         }
         progress.next = progress.next.max(progress.matched + 1);
         progress.failures = 0;
-        progress.arrived(round);
+        progress.arrived(round, node.now);
         match &progress.pace {
             Pace::Probe if round >= progress.probing_since => progress.replicate(),
             Pace::Snapshot { .. } if progress.matched >= node.log.base_index() && progress.matched > 0 => {

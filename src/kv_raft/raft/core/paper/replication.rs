@@ -275,16 +275,39 @@ pub(super) fn little_waits_for_company_where_nobody_needs_it() {
         assert_eq!(appends_to(&effects, id)[0].entries.len(), 2);
     }
     // Where the first do not answer, the others do, and are the first from then on.
-    (2..=5).for_each(|id| drop(node.matched(id, 2)));
+    (4..=5).for_each(|id| drop(node.matched(id, 2)));
+    let begin = node.now;
     assert_eq!(first_to_hear(&mut node, 1, 10), [2, 3]);
-    while appends_to(&node.time_out(), 4).is_empty() {}
+    let mut effects = node.time_out();
+    while appends_to(&effects, 4).iter().all(|args| args.entries.is_empty()) {
+        effects = node.time_out();
+    }
+    assert_eq!(node.now, begin.after_us(4 * MS));
     (4..=5).for_each(|id| drop(node.matched(id, 3)));
     assert_eq!(node.core.commit_index(), 3);
     assert_eq!(first_to_hear(&mut node, 1, 10), [4, 5]);
     // Much needs no company.
     (2..=5).for_each(|id| drop(node.matched(id, 4)));
-    assert_eq!(first_to_hear(&mut node, 63, 10), [2, 3]);
+    assert_eq!(first_to_hear(&mut node, 63, 10), [4, 5]);
     assert_eq!(first_to_hear(&mut node, 1, 10), [2, 3, 4, 5]);
     (2..=5).for_each(|id| drop(node.matched(id, 68)));
     assert_eq!(first_to_hear(&mut node, 2, 10_000), [2, 3, 4, 5]);
+}
+
+/// Who answers fastest is the first to hear of what comes next, whoever was it before.
+#[test]
+pub(super) fn the_fastest_hear_first() {
+    let mut node = Node::with(Options::new(1, Membership::of(1..=3), 1), restored(4, &[]));
+    node.lead();
+    (2..=3).for_each(|id| drop(node.matched(id, 0)));
+    for index in 1..=4 {
+        let command = Command::new("a").unwrap();
+        let effects = node.step(Input::Propose(vec![command]));
+        let hears_first = |id| !appends_to(&effects, id).is_empty();
+        // Nothing is known of node 3 before it has had to answer, and then that it is faster.
+        assert_eq!((hears_first(2), hears_first(3)), (index == 1, index > 1), "{index}");
+        node.wait(if index == 1 { 3 * MS } else { MS });
+        node.matched(if index == 1 { 2 } else { 3 }, index);
+        assert_eq!(node.core.commit_index(), index);
+    }
 }

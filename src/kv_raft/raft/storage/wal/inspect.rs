@@ -29,7 +29,8 @@ pub struct Line {
 /// What opening the log would do.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Everything would be kept.
+    /// Everything would be kept. A torn write whose header has not come cannot be told from old bytes, and would be overwritten as
+    /// they are.
     Sound,
     /// A frame that is not whole, and so was never synced, would be cut off.
     Cut {
@@ -71,7 +72,7 @@ pub fn inspect(disk: &dyn Disk, show: &mut dyn FnMut(Line)) -> Result<Inspection
         Err(error @ StorageError::Io { .. }) => return Err(error),
         Err(error) => return Ok(Inspection { verdict: Verdict::Refused(error), unproven: false }),
     };
-    // A segment after the last one begins with its header, and who finds that counts it to the stream.
+    // A torn write that began a segment is seen if the segment's header has come.
     let torn = end.tail.as_ref().and_then(|tail| {
         let bytes = torn_bytes(&tail.bytes, tail.offset, tail.link)?;
         Some(Verdict::Cut { segment: tail.number, offset: tail.offset as u64, bytes: bytes as u64 })

@@ -78,7 +78,7 @@
 //!    the snapshot, whose state contains all it had.
 //! 8. Sequence numbers only grow, so what a segment still has of an earlier use is nothing and proves nothing: the number in
 //!    its header is below that in its name, and those of its frames are below that of the frame which is looked for. By rule 4
-//!    no torn write is among it.
+//!    no torn write is among it. But a whole older file in place of the last segment looks like one that was not begun.
 
 mod format;
 mod inspect;
@@ -95,7 +95,7 @@ use super::log_state::{Change, Tip};
 use super::snapshots::{Receiving, SnapshotFiles};
 use super::{Disk, DiskLock, Identity, Snapshots, Storage, StorageError};
 use format::{Link, SegmentHeader, encode_frame};
-use segments::{Current, Extents, Preparer, Reserve, file_name};
+use segments::{Current, Extents, Preparer, Reserve, SPARES_MAX, file_name};
 
 pub use inspect::{Inspection, Line, Verdict, inspect};
 
@@ -306,12 +306,7 @@ impl Wal {
 
     /// Prepares so many bytes of the next segment. A full disk is noted, and no error.
     fn prepare(&mut self, bytes: u64) -> Result<(), StorageError> {
-        let reserve = match self.reserve.take() {
-            Some(reserve) => Ok(reserve),
-            None => self.next_reserve(),
-        };
-        let prepared = reserve.and_then(|reserve| self.preparer.prepare(self.reserve.insert(reserve), bytes));
-        match prepared {
+        match self.try_to_prepare(bytes) {
             Err(error) if error.is_full() => {
                 self.space = Space::RanOut;
                 Ok(())
@@ -320,18 +315,27 @@ impl Wal {
         }
     }
 
-    fn next_reserve(&mut self) -> Result<Reserve, StorageError> {
+    fn try_to_prepare(&mut self, bytes: u64) -> Result<(), StorageError> {
         let number = self.current.number + 1;
-        let Some(spare) = self.extents.spare(self.tip.base_index) else {
-            return self.preparer.create(number);
+        let whole = self.preparer.segment_bytes;
+        // A segment that nobody needs takes neither time nor space, also where a new file was begun and the disk is full.
+        if self.reserve.as_ref().is_none_or(|reserve| reserve.prepared < whole)
+            && let Some(spare) = self.extents.spare(self.tip.base_index)
+        {
+            self.reserve = Some(self.preparer.recycle(spare, number)?);
+            self.extents.forget_oldest();
+        }
+        let reserve = match &mut self.reserve {
+            Some(reserve) => reserve,
+            none => none.insert(self.preparer.create(number)?),
         };
-        let reserve = self.preparer.recycle(spare, number)?;
-        self.extents.forget_oldest();
-        Ok(reserve)
+        self.preparer.prepare(reserve, bytes)
     }
 
+    /// Removes segments that nobody needs, but for some to be used again; on a full disk others need the space.
     fn remove_superfluous(&mut self) -> Result<(), StorageError> {
-        while let Some(number) = self.extents.superfluous(self.tip.base_index) {
+        let kept = if self.space == Space::Free { SPARES_MAX } else { 1 };
+        while let Some(number) = self.extents.superfluous(self.tip.base_index, kept) {
             let name = file_name(number);
             let remove = || {
                 self.disk.remove(&name)?;

@@ -16,8 +16,9 @@ const ADVICE: &str = "Bring back the bytes that were written here, or leave this
 /// In how many steps a new segment is prepared.
 const STEPS: u64 = 8;
 
-/// How many segments that nobody needs any more wait to be used again: as many as the log has between two snapshots.
-const SPARE_MAX: usize = 8;
+/// How many segments that nobody needs any more wait to be used again: as many as the log has between two snapshots of a small state,
+/// with the usual settings. Until then they are read at each start as all others are.
+pub(super) const SPARES_MAX: usize = 8;
 
 /// The name of a segment's file.
 pub(super) fn file_name(number: u64) -> String {
@@ -68,9 +69,9 @@ impl Extents {
         (self.spares(base) > 0).then(|| self.0[0].number)
     }
 
-    /// The oldest segment, if there are enough to be used again without it.
-    pub(super) fn superfluous(&self, base: Index) -> Option<u64> {
-        (self.spares(base) > SPARE_MAX).then(|| self.0[0].number)
+    /// The oldest segment, if more are not needed than shall be kept.
+    pub(super) fn superfluous(&self, base: Index, kept: usize) -> Option<u64> {
+        (self.spares(base) > kept).then(|| self.0[0].number)
     }
 
     /// How many of the oldest segments nobody needs.
