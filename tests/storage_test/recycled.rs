@@ -35,7 +35,7 @@ impl Written {
             put(&mut run, index, 120);
             if index == 30 {
                 run.save(&meta(30, 30)).unwrap();
-                run.append(&[Op::Compact { index: 30, term: 30 }]).unwrap();
+                compact(&mut run, 30);
                 run.sync().unwrap();
             }
         }

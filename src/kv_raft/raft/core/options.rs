@@ -20,9 +20,9 @@ pub struct Options {
     pub commit_notice_us: u64,
     /// How long entries wait at most for company on their way to a node that is not needed to commit them.
     pub company_us: u64,
-    /// From so many entries on nothing waits; 0 for never.
+    /// Where there are so many entries for a node, none waits; with 0, none ever does.
     pub company_entries: u64,
-    /// From so many bytes of commands on nothing waits either.
+    /// Where there are so many bytes of them, none waits either.
     pub company_bytes: usize,
     /// How often a message that failed is repeated at once.
     pub retries_max: u32,

@@ -15,7 +15,7 @@ use crate::services::raft::{
 impl Leadership {
     /// Sends new entries: at once to as many nodes as it takes to commit them, those first that have answered fastest lately; little
     /// waits for company on its way to the others, which have less to do then ("thrifty": Moraru and others, "There Is More
-    /// Consensus in Egalitarian Parliaments", 2013, 6.2). Where the first do not answer soon, the others do.
+    /// Consensus in Egalitarian Parliaments", 2013). Where the first do not answer soon, the others do.
     pub(super) fn spread(&mut self, node: &mut Node) {
         let mut ids: Vec<_> = self.progress.keys().copied().collect();
         ids.sort_by_key(|id| {

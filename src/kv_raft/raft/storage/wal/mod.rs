@@ -320,7 +320,7 @@ impl Wal {
         let whole = self.preparer.segment_bytes;
         // A segment that nobody needs takes neither time nor space, also where a new file was begun and the disk is full.
         if self.reserve.as_ref().is_none_or(|reserve| reserve.prepared < whole)
-            && let Some(spare) = self.extents.spare(self.tip.base_index)
+            && let Some(spare) = self.extents.spare(self.tip.base_index, 0)
         {
             self.reserve = Some(self.preparer.recycle(spare, number)?);
             self.extents.forget_oldest();
@@ -335,7 +335,7 @@ impl Wal {
     /// Removes segments that nobody needs, but for some to be used again; on a full disk others need the space.
     fn remove_superfluous(&mut self) -> Result<(), StorageError> {
         let kept = if self.space == Space::Free { SPARES_MAX } else { 1 };
-        while let Some(number) = self.extents.superfluous(self.tip.base_index, kept) {
+        while let Some(number) = self.extents.spare(self.tip.base_index, kept) {
             let name = file_name(number);
             let remove = || {
                 self.disk.remove(&name)?;

@@ -64,19 +64,10 @@ impl Extents {
         self.0.push_back(Extent { number, before: last_index });
     }
 
-    /// The oldest segment, if it holds nothing but entries up to `base`, so that nobody needs it.
-    pub(super) fn spare(&self, base: Index) -> Option<u64> {
-        (self.spares(base) > 0).then(|| self.0[0].number)
-    }
-
-    /// The oldest segment, if more are not needed than shall be kept.
-    pub(super) fn superfluous(&self, base: Index, kept: usize) -> Option<u64> {
-        (self.spares(base) > kept).then(|| self.0[0].number)
-    }
-
-    /// How many of the oldest segments nobody needs.
-    fn spares(&self, base: Index) -> usize {
-        self.0.iter().skip(1).take_while(|next| next.before <= base).count()
+    /// The oldest segment, if it and so many after it hold nothing but entries up to `base`, so that nobody needs them.
+    pub(super) fn spare(&self, base: Index, others: usize) -> Option<u64> {
+        let spares = self.0.iter().skip(1).take_while(|next| next.before <= base).count();
+        (spares > others).then(|| self.0[0].number)
     }
 
     /// The oldest segment is gone.
