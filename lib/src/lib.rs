@@ -8,6 +8,7 @@ pub mod codegen;
 mod error;
 mod jsonrpc;
 mod layer;
+pub mod log;
 mod mount;
 mod persister;
 mod retry;
