@@ -27,7 +27,7 @@ pub use mount::Services;
 pub use persister::Persister;
 pub use retry::Retry;
 pub use rpc::{RpcClient, RpcClientBuilder, Server};
-pub use server::{HttpServer, Limits, serve};
+pub use server::{HttpServer, Limits, Probe, serve};
 pub use traitwire_macros::service;
 pub use traitwire_schema::{Compat, Idempotency, MethodDescriptor, Parameters, ServiceDescriptor, schema_of};
 pub use transport::{CoalesceLimits, HttpTransport, InProcess, Transport};

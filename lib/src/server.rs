@@ -5,6 +5,7 @@ mod body;
 mod connections;
 mod documents;
 mod handler;
+mod health;
 mod http;
 mod limits;
 mod positions;
@@ -12,5 +13,6 @@ mod router;
 mod service;
 
 pub(crate) use handler::Handler;
+pub use health::Probe;
 pub use http::{HttpServer, serve};
 pub use limits::Limits;

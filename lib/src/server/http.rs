@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connections::{Connections, Open};
+use super::health::{HealthChecks, Probe};
 use super::limits::Limits;
 use super::router;
 use super::service::{Pages, Service};
@@ -42,12 +43,19 @@ pub struct HttpServer {
     layers: Vec<Arc<dyn Layer>>,
     limits: Limits,
     pages: Pages,
+    health: HealthChecks,
 }
 
 impl HttpServer {
     /// A server with the default limits and no layer.
     pub fn new(server: impl Server + 'static) -> Self {
-        Self { server: Arc::new(server), layers: Vec::new(), limits: Limits::default(), pages: Pages::new() }
+        Self {
+            server: Arc::new(server),
+            layers: Vec::new(),
+            limits: Limits::default(),
+            pages: Pages::new(),
+            health: HealthChecks::default(),
+        }
     }
 
     /// Puts a layer around every call, inside those that were added before.
@@ -75,9 +83,22 @@ impl HttpServer {
         self
     }
 
+    /// Adds a check to `/livez` or `/readyz`, which answer 503 while any of their checks returns an error. `?verbose` lists the
+    /// checks by name. A check must not block.
+    #[must_use]
+    pub fn health_check(
+        mut self,
+        probe: Probe,
+        name: impl Into<String>,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.health.add(probe, name.into(), Box::new(check));
+        self
+    }
+
     /// The server as an axum router: it nests in an application that exists and takes any tower layer.
     pub fn into_router(self) -> Router {
-        let service = Service::new(self.server, self.layers, self.limits, self.pages);
+        let service = Service::new(self.server, self.layers, self.limits, self.pages, self.health);
         Router::new().fallback(move |request: Request<Body>| {
             let service = service.clone();
             async move { router::respond(&service, request).await }
@@ -87,7 +108,7 @@ impl HttpServer {
     /// Serves on `listener` until `shutdown` ends; then no connection is accepted, and calls that are under way have
     /// [`Limits::shutdown_timeout`] to end.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let service = Service::new(self.server, self.layers, self.limits, self.pages);
+        let service = Service::new(self.server, self.layers, self.limits, self.pages, self.health);
         let connections = Connections::new();
         let mut shutdown = pin!(shutdown);
         loop {

@@ -20,7 +20,7 @@ pub(super) async fn respond(service: &Service, request: Request<Body>) -> Respon
     let path = parts.uri.path().trim_start_matches('/').to_owned();
     match parts.method {
         Method::POST => {}
-        Method::GET | Method::HEAD => return get(service, &path),
+        Method::GET | Method::HEAD => return get(service, &path, parts.uri.query()),
         _ => return not_allowed("POST"),
     }
     let body = match body::read(service, &parts.headers, body).await {
@@ -51,12 +51,14 @@ pub(super) async fn respond(service: &Service, request: Request<Body>) -> Respon
     }
 }
 
-fn get(service: &Service, path: &str) -> Response<Body> {
+fn get(service: &Service, path: &str, query: Option<&str>) -> Response<Body> {
+    if let Some(health) = service.health().respond(path, query) {
+        return health;
+    }
     if let Some(page) = service.page(path) {
         return json(StatusCode::OK, page);
     }
     let found = match path {
-        "healthz" | "readyz" => return json(StatusCode::OK, "{\"status\":\"ok\"}"),
         _ if path == "_schema" || path.starts_with("_schema/") => {
             service.documents().map(|documents| documents.at(path))
         }

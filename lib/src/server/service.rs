@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::documents::Documents;
 use super::handler::Handler;
+use super::health::HealthChecks;
 use super::limits::Limits;
 use super::positions::Positions;
 use crate::call::{Call, deadline_after};
@@ -34,6 +35,7 @@ struct Shared {
     documents: OnceLock<RpcResult<Documents>>,
     positions: Positions,
     pages: Pages,
+    health: HealthChecks,
 }
 
 /// Bytes of bodies are counted in units of this size.
@@ -45,6 +47,7 @@ impl Service {
         layers: Vec<Arc<dyn Layer>>,
         limits: Limits,
         pages: Pages,
+        health: HealthChecks,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -54,6 +57,7 @@ impl Service {
                 documents: OnceLock::new(),
                 positions: Positions::default(),
                 pages,
+                health,
                 limits,
             }),
         }
@@ -62,6 +66,11 @@ impl Service {
     /// What `GET` gives at this path, if anything.
     pub(super) fn page(&self, path: &str) -> Option<Vec<u8>> {
         self.shared.pages.get(path).map(|page| page())
+    }
+
+    /// The checks behind `/livez` and `/readyz`.
+    pub(super) fn health(&self) -> &HealthChecks {
+        &self.shared.health
     }
 
     /// Whether a generated service has this method.
