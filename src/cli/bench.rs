@@ -11,6 +11,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
+use super::output::print_line;
 use load::Measured;
 use process::Server;
 
@@ -85,7 +86,7 @@ impl Load {
         let progress = ProgressBar::new(rounds)
             .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").map_err(Failure::new)?);
         if !self.json {
-            println!("{}", load::HEAD);
+            print_line(load::HEAD)?;
         }
         for &concurrency in &self.concurrency {
             let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); cases.len()];
@@ -101,11 +102,11 @@ impl Load {
                 let middle = load::middle(measured);
                 progress.suspend(|| {
                     if self.json {
-                        println!("{}", middle.json(name, concurrency));
+                        print_line(middle.json(name, concurrency))
                     } else {
-                        println!("{}", middle.row(name, concurrency));
+                        print_line(middle.row(name, concurrency))
                     }
-                });
+                })?;
             }
         }
         progress.finish_and_clear();

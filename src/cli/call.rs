@@ -9,6 +9,7 @@ use traitwire::{Code, Executed};
 use traitwire_schema::{check, nearest};
 
 use super::fetch::{NoDocument, fetch};
+use super::output::{note, print_line};
 use super::{Endpoints, Failure};
 
 /// How long each document of a server may take to come.
@@ -64,7 +65,7 @@ impl Call {
             }
             match client.try_call::<_, Value>(&self.method, &*arguments).await {
                 Ok(reply) => {
-                    println!("{reply:#}");
+                    print_line(format_args!("{reply:#}"))?;
                     return Ok(0);
                 }
                 // Another node may be there, and this one does nothing any more.
@@ -96,7 +97,7 @@ impl Call {
             Ok(document) => document,
             Err(NoDocument::NoAnswer(why)) => return Ok(Checked::Unreachable(why)),
             Err(NoDocument::Other(why)) => {
-                eprintln!("traitwire: the arguments are not checked: {why}");
+                note(format_args!("traitwire: the arguments are not checked: {why}"));
                 return Ok(Checked::Good);
             }
         };
@@ -109,7 +110,7 @@ impl Call {
                 misfits.iter().for_each(|misfit| text += &format!("\n  {misfit}"));
                 return Err(unfit(text));
             }
-            Err(why) => eprintln!("traitwire: the arguments are not checked: {why}"),
+            Err(why) => note(format_args!("traitwire: the arguments are not checked: {why}")),
         }
         Ok(Checked::Good)
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::child::Nodes;
+use super::output::{note, print_line};
 
 /// Ctrl-C ends it. The data stays, and another start goes on with it.
 #[derive(clap::Args)]
@@ -26,9 +27,9 @@ impl Cluster {
         let ports: Option<Vec<_>> = ports.collect();
         let ports = ports.ok_or_else(|| Failure::with_code(2, "there are not so many ports"))?;
         let mut nodes = Nodes::start(&ports, &self.data).await?;
-        println!("export TRAITWIRE_ENDPOINTS={}", nodes.endpoints());
+        print_line(format_args!("export TRAITWIRE_ENDPOINTS={}", nodes.endpoints()))?;
         for (id, child) in nodes.running() {
-            eprintln!("node {id} (pid {}) serves {}", child.pid(), child.url());
+            note(format_args!("node {id} (pid {}) serves {}", child.pid(), child.url()));
         }
         let ended = tokio::select! {
             _ = tokio::signal::ctrl_c() => None,

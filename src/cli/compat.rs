@@ -13,6 +13,7 @@ use traitwire_schema::{Allowance, Catalogue, Contract, Lock, Refusal};
 
 use super::Failure;
 use super::fetch::fetch;
+use super::output::{note, print_line, print_text};
 
 /// The exit code for a broken promise.
 const BREAKING: u8 = 1;
@@ -121,7 +122,7 @@ impl Compat {
                     Source::Lock(lock) => lock.check(&new),
                     Source::Contract(old) => compare(&old, &new, &History::default()),
                 };
-                Ok(output.print(&findings))
+                output.print(&findings)
             }
             Self::Check { lock, output } => check(&lock, &output),
             Self::Bless { lock, allow, reason, release } => {
@@ -138,9 +139,9 @@ fn check(lock: &LockFile, output: &Output) -> Result<u8, Failure> {
         let path = lock.path.display();
         return Err(unreadable(format!("there is no lock {path}: `traitwire schema bless` makes it")));
     };
-    let code = output.print(&known.check(&own));
+    let code = output.print(&known.check(&own))?;
     if code == 0 && known.contract != own {
-        eprintln!("the lock does not hold all of this yet: `traitwire schema bless` takes it in");
+        note("the lock does not hold all of this yet: `traitwire schema bless` takes it in");
     }
     Ok(code)
 }
@@ -158,14 +159,14 @@ fn bless(lock: &LockFile, allowances: Vec<Allowance>, release: &str) -> Result<u
             std::fs::write(&lock.path, known.to_text())
                 .map_err(|error| Failure::new(format!("cannot write {path}: {error}")))?;
             if !findings.is_empty() {
-                print!("{}", Report::new(&findings).text(style()));
+                print_text(Report::new(&findings).text(style()))?;
             }
-            println!("{path} holds the contract of release {release}");
+            print_line(format_args!("{path} holds the contract of release {release}"))?;
             Ok(0)
         }
         Err(refusal) => {
             if let Refusal::Breaking(findings) = &refusal {
-                print!("{}", Report::new(findings).text(style()));
+                print_text(Report::new(findings).text(style()))?;
             }
             let code = if matches!(refusal, Refusal::Breaking(_)) { BREAKING } else { UNREADABLE };
             Err(Failure::with_code(code, refusal))
@@ -178,16 +179,21 @@ async fn probe(url: &str, output: &Output) -> Result<u8, Failure> {
     let theirs = theirs.map_err(|error| unreadable(format!("{url}: {error}")))?;
     if theirs.fingerprint == own.fingerprint {
         match output.format {
-            Format::Text => println!("{url} has the schema of this binary, {}", own.fingerprint),
-            Format::Json => println!("{:#}", Report::new(&[]).json()),
+            Format::Text => {
+                print_line(format_args!("{url} has the schema of this binary, {}", own.fingerprint))?;
+            }
+            Format::Json => print_line(format_args!("{:#}", Report::new(&[]).json()))?,
             Format::Line => {}
         }
         return Ok(0);
     }
     if matches!(output.format, Format::Text) {
-        println!("{url} has schema {}, this binary {}\n", theirs.fingerprint, own.fingerprint);
+        print_line(format_args!(
+            "{url} has schema {}, this binary {}\n",
+            theirs.fingerprint, own.fingerprint
+        ))?;
     }
-    Ok(output.print(&compare(&theirs, &own, &History::default())))
+    output.print(&compare(&theirs, &own, &History::default()))
 }
 
 /// Gives each allowance its reason.
@@ -243,14 +249,14 @@ impl Source {
 
 impl Output {
     /// Prints findings and gives the exit code for them.
-    fn print(&self, findings: &[Finding]) -> u8 {
+    fn print(&self, findings: &[Finding]) -> Result<u8, Failure> {
         let report = Report::new(findings);
         match self.format {
-            Format::Text => print!("{}", report.text(style())),
-            Format::Json => println!("{:#}", report.json()),
-            Format::Line => print!("{}", report.lines(place)),
+            Format::Text => print_text(report.text(style()))?,
+            Format::Json => print_line(format_args!("{:#}", report.json()))?,
+            Format::Line => print_text(report.lines(place))?,
         }
-        if report.is_compatible() { 0 } else { BREAKING }
+        Ok(if report.is_compatible() { 0 } else { BREAKING })
     }
 }
 

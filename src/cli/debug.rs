@@ -7,6 +7,7 @@ use traitwire_kv::kv_raft::raft::storage::wal::{Inspection, Line, Verdict, inspe
 use traitwire_kv::kv_raft::raft::storage::{RealDisk, StorageError};
 
 use super::Failure;
+use super::output::write_failure;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Debug {
@@ -50,11 +51,8 @@ impl Debug {
                 }
             })
             .and_then(|()| out.flush());
-        match written {
-            // Who reads no further has seen enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(error)),
-            _ => Ok(u8::from(matches!(inspection.verdict, Verdict::Refused(_)))),
-        }
+        written.map_err(|error| write_failure(&error))?;
+        Ok(u8::from(matches!(inspection.verdict, Verdict::Refused(_))))
     }
 }
 

@@ -13,6 +13,7 @@ use traitwire_schema::Catalogue;
 
 use super::Failure;
 use super::child::Nodes;
+use super::output::print_line;
 
 /// How many nodes.
 const NODES: usize = 3;
@@ -26,9 +27,9 @@ const PUTS: u64 = 100;
 pub(super) async fn run() -> Result<u8, Failure> {
     let folder = tempfile::tempdir().map_err(Failure::new)?;
     let mut nodes = Nodes::start_anywhere(NODES, folder.path()).await?;
-    println!("1. a cluster of {NODES} nodes, each a process of its own:");
+    print_line(format_args!("1. a cluster of {NODES} nodes, each a process of its own:"))?;
     for (id, child) in nodes.running() {
-        println!("   node {id} (pid {}) serves {}", child.pid(), child.url());
+        print_line(format_args!("   node {id} (pid {}) serves {}", child.pid(), child.url()))?;
     }
     let kv = ClusterKvClient::new(nodes.urls(), 1);
     versions(&kv).await?;
@@ -37,7 +38,7 @@ pub(super) async fn run() -> Result<u8, Failure> {
     lock(&nodes).await?;
     schema()?;
     nodes.stop().await?;
-    println!("all of it held");
+    print_line("all of it held")?;
     Ok(0)
 }
 
@@ -52,18 +53,21 @@ async fn versions(kv: &ClusterKvClient) -> Result<(), Failure> {
     if found != ("hello, world".to_owned(), 2) {
         return Err(Failure::new(format!("a get found {found:?}")));
     }
-    println!("2. two puts, a stale one refused, and a get: {:?} at version {}", found.0, found.1);
+    print_line(format_args!(
+        "2. two puts, a stale one refused, and a get: {:?} at version {}",
+        found.0, found.1
+    ))?;
     Ok(())
 }
 
 /// Any node answers, whether it leads or not.
 async fn json(nodes: &Nodes) -> Result<(), Failure> {
     let arguments = serde_json::json!({ "key": "greeting" });
-    println!("3. the same in JSON, from any node:");
+    print_line("3. the same in JSON, from any node:")?;
     for url in nodes.urls() {
         let client = RpcClient::new(url.clone(), 1);
         let reply: serde_json::Value = client.try_call("get", &arguments).await.map_err(Failure::new)?;
-        println!("   curl -d '{arguments}' {url}/get\n   {reply}");
+        print_line(format_args!("   curl -d '{arguments}' {url}/get\n   {reply}"))?;
     }
     Ok(())
 }
@@ -76,14 +80,17 @@ async fn failover(nodes: &mut Nodes, kv: &ClusterKvClient) -> Result<(), Failure
     for version in 0..PUTS {
         kv.try_put("after", &version.to_string(), version, STEP_TIME).await.map_err(Failure::new)?;
         if version == 0 {
-            println!("4. node {leader}, the leader, is killed; the next put took {:?}", killed.elapsed());
+            print_line(format_args!(
+                "4. node {leader}, the leader, is killed; the next put took {:?}",
+                killed.elapsed()
+            ))?;
         }
     }
     let found = kv.try_get("greeting", STEP_TIME).await.map_err(Failure::new)?;
     if found.1 != 2 {
         return Err(Failure::new(format!("an acknowledged put is gone: {found:?}")));
     }
-    println!("   {PUTS} puts on the {} nodes left, and nothing is lost", NODES - 1);
+    print_line(format_args!("   {PUTS} puts on the {} nodes left, and nothing is lost", NODES - 1))?;
     Ok(())
 }
 
@@ -125,13 +132,13 @@ async fn lock(nodes: &Nodes) -> Result<(), Failure> {
     if count != WORKERS.to_string() {
         return Err(Failure::new(format!("{WORKERS} workers counted to {count}")));
     }
-    println!("5. {WORKERS} workers took the lock in turn and counted to {count}");
+    print_line(format_args!("5. {WORKERS} workers took the lock in turn and counted to {count}"))?;
     Ok(())
 }
 
 fn schema() -> Result<(), Failure> {
     let catalogue = Catalogue::new(SERVICES).map_err(Failure::new)?;
     let schema = catalogue.type_document("PutArgs").ok_or_else(|| Failure::new("no schema of PutArgs"))?;
-    println!("6. what a put takes, from the trait that declares it:\n   {schema}");
+    print_line(format_args!("6. what a put takes, from the trait that declares it:\n   {schema}"))?;
     Ok(())
 }

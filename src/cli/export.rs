@@ -1,11 +1,11 @@
 //! `traitwire schema export`: the documents of this binary's own services, as files.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use traitwire_schema::Catalogue;
 
 use super::Failure;
+use super::output::print_text;
 
 /// The value of a file that means standard output.
 const STANDARD_OUTPUT: &str = "-";
@@ -50,7 +50,7 @@ impl Export {
             }
             let wanted = single.iter().find(|(name, _)| *name == path).and_then(|(_, file)| file.as_deref());
             match wanted {
-                Some(file) if file == Path::new(STANDARD_OUTPUT) => print(&text)?,
+                Some(file) if file == Path::new(STANDARD_OUTPUT) => print_text(&text)?,
                 Some(file) => write_file(file, &text)?,
                 None => {}
             }
@@ -58,14 +58,8 @@ impl Export {
         // A document on standard output is alone there.
         let is_printed =
             |(_, file): &(&str, &Option<PathBuf>)| file.as_deref() == Some(Path::new(STANDARD_OUTPUT));
-        if single.iter().any(is_printed) { Ok(()) } else { print(&names) }
+        if single.iter().any(is_printed) { Ok(()) } else { print_text(&names) }
     }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use traitwire::KVError;
 use traitwire_kv::call::CallError;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 
+use super::output::{note, print_line};
 use super::{Endpoints, Failure};
 
 /// Exit codes: 3 the key does not exist, 4 it has another version, 5 the put may or may not have been applied.
@@ -58,19 +59,19 @@ impl Kv {
                 let (client, time) = options.client()?;
                 let (value, version) = client.try_get(&key, time).await.map_err(failure)?;
                 if options.json {
-                    println!("{}", json!({ "value": value, "version": version }));
+                    print_line(json!({ "value": value, "version": version }))?;
                 } else {
-                    println!("{value}");
-                    eprintln!("version {version}");
+                    print_line(value)?;
+                    note(format_args!("version {version}"));
                 }
             }
             Self::Put { key, value, version, options } => {
                 let (client, time) = options.client()?;
                 client.try_put(&key, &value, version, time).await.map_err(failure)?;
                 if options.json {
-                    println!("{}", json!({ "version": version + 1 }));
+                    print_line(json!({ "version": version + 1 }))?;
                 } else {
-                    eprintln!("version {}", version + 1);
+                    note(format_args!("version {}", version + 1));
                 }
             }
         }

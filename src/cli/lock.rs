@@ -10,6 +10,7 @@ use traitwire::{KVError, KvClient};
 use traitwire_kv::call::CallError;
 use traitwire_kv::lock;
 
+use super::output::note;
 use super::{Endpoints, Failure};
 
 /// The exit code of a failure of `lock` itself, so that it is not taken for the command's.
@@ -54,7 +55,7 @@ impl Lock {
             .await;
         let released = lock.release().await;
         if released == lock::Released::Lost {
-            eprintln!("traitwire: the lock `{}` was taken away while the command ran", self.name);
+            note(format_args!("traitwire: the lock `{}` was taken away while the command ran", self.name));
         }
         match status {
             Ok(status) => {
@@ -77,19 +78,19 @@ async fn break_lock(kv: &dyn KvClient, name: &str) -> Result<u8, Failure> {
     loop {
         match kv.get(name).await {
             Ok((holder, _)) if holder.is_empty() => {
-                eprintln!("the lock `{name}` is free");
+                note(format_args!("the lock `{name}` is free"));
                 return Ok(0);
             }
             // A refusal means that the holder changed meanwhile: look again.
             Ok((_, version)) => match kv.put(name, "", version).await {
                 Ok(()) => {
-                    eprintln!("the lock `{name}` was held and is free now");
+                    note(format_args!("the lock `{name}` was held and is free now"));
                     return Ok(0);
                 }
                 Err(KVError::Version | KVError::Maybe | KVError::NoKey) => {}
             },
             Err(KVError::NoKey | KVError::Version | KVError::Maybe) => {
-                eprintln!("the lock `{name}` has never been taken");
+                note(format_args!("the lock `{name}` has never been taken"));
                 return Ok(0);
             }
         }

@@ -1,5 +1,7 @@
 //! What the commands are; each has a file of its own.
 
+#![deny(clippy::disallowed_macros)]
+
 mod bench;
 mod call;
 mod child;
@@ -11,6 +13,7 @@ mod export;
 mod fetch;
 mod kv;
 mod lock;
+mod output;
 mod schema;
 mod serve;
 mod status;
@@ -20,6 +23,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use traitwire::RpcClient;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
+
+/// The exit code for wrong usage.
+const USAGE: u8 = 2;
 
 /// A versioned key-value store and lock over JSON and HTTP.
 #[derive(Parser)]
@@ -96,7 +102,8 @@ impl Endpoints {
 /// Why a command failed, and with which exit code.
 struct Failure {
     code: u8,
-    message: String,
+    /// Written to standard error, if there is anything to say.
+    message: Option<String>,
 }
 
 impl Failure {
@@ -106,15 +113,41 @@ impl Failure {
     }
 
     fn with_code(code: u8, message: impl std::fmt::Display) -> Self {
-        Self { code, message: message.to_string() }
+        Self { code, message: Some(message.to_string()) }
     }
+
+    /// A failure that nobody needs to read about.
+    fn silent(code: u8) -> Self {
+        Self { code, message: None }
+    }
+
+    /// Reports it, and gives the exit code.
+    fn report(self) -> ExitCode {
+        if let Some(message) = self.message {
+            output::note(format_args!("traitwire: {message}"));
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// The arguments, or the exit code after what clap has printed: a help text, or what is wrong with the arguments.
+fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|message| match message.print() {
+        Err(error) if !message.use_stderr() => output::write_failure(&error).report(),
+        _ => ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(USAGE)),
+    })
 }
 
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // They would be reported by a macro that panics, since standard error is what cannot be written.
+        .log_internal_errors(false)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
@@ -124,8 +157,7 @@ pub(crate) fn run() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("traitwire: cannot start: {error}");
-            return ExitCode::FAILURE;
+            return Failure::new(format_args!("cannot start: {error}")).report();
         }
     };
     let result = runtime.block_on(async {
@@ -144,9 +176,6 @@ pub(crate) fn run() -> ExitCode {
     });
     match result {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            eprintln!("traitwire: {}", failure.message);
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => failure.report(),
     }
 }

@@ -4,6 +4,7 @@ use traitwire_kv::index::SERVICES;
 use traitwire_schema::{Catalogue, Compat, nearest};
 
 use super::Failure;
+use super::output::{print_line, print_text};
 
 /// Where `show` sends its curl line when no server is named.
 const URL_DEFAULT: &str = "http://127.0.0.1:7101";
@@ -31,9 +32,9 @@ impl Schema {
     pub(super) async fn run(self) -> Result<u8, Failure> {
         let catalogue = || Catalogue::new(SERVICES).map_err(Failure::new);
         match self {
-            Self::List { json: true } => println!("{:#}", catalogue()?.index()),
-            Self::List { json: false } => list(&catalogue()?),
-            Self::Show { name } => print!("{}", show(&catalogue()?, &name)?),
+            Self::List { json: true } => print_line(format_args!("{:#}", catalogue()?.index()))?,
+            Self::List { json: false } => print_text(list(&catalogue()?))?,
+            Self::Show { name } => print_text(show(&catalogue()?, &name)?)?,
             Self::Compat(command) => return command.run().await,
             Self::Export(command) => command.run(&catalogue()?)?,
         }
@@ -55,16 +56,18 @@ fn show(catalogue: &Catalogue, name: &str) -> Result<String, Failure> {
     })
 }
 
-fn list(catalogue: &Catalogue) {
+fn list(catalogue: &Catalogue) -> String {
+    let mut text = String::new();
     for service in catalogue.services() {
         let compat = match service.compat {
             Compat::None => String::new(),
             level @ (Compat::Full | Compat::Backward) => format!(", {} compatible", level.as_str()),
         };
-        println!("{} ({}:{}{compat})", service.name, service.file, service.line);
+        text += &format!("{} ({}:{}{compat})\n", service.name, service.file, service.line);
         for method in service.methods {
             let first_line = method.docs.lines().next().unwrap_or_default();
-            println!("  {:<24} {:<10} {first_line}", method.name, method.idempotency.as_str());
+            text += &format!("  {:<24} {:<10} {first_line}\n", method.name, method.idempotency.as_str());
         }
     }
+    text
 }

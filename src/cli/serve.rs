@@ -1,7 +1,6 @@
 //! `traitwire serve`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use traitwire_kv::kv_single::server::SingleKvServer;
 use traitwire_kv::services::kv::KvServer;
 
 use super::Failure;
+use super::output::{note, print_line};
 
 /// Exit code 0 after SIGTERM or Ctrl-C, 1 when the data cannot be used or the disk fails.
 #[derive(clap::Args)]
@@ -57,7 +57,7 @@ impl Serve {
         if self.memory {
             let server = HttpServer::new(KvServer::new(SingleKvServer::new()));
             let (listener, shutdown) = self.listen().await?;
-            eprintln!("traitwire: serving from memory: the keys are gone when this process ends");
+            note("traitwire: serving from memory: the keys are gone when this process ends");
             server.serve(listener, shutdown).await.map_err(Failure::new)?;
             return Ok(0);
         }
@@ -103,7 +103,7 @@ impl Serve {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
         let event = json!({ "event": "listening", "id": self.id, "url": format!("http://{address}") });
         // Whoever started this process waits for the line; that nobody reads it is no reason not to serve.
-        let _unread = writeln!(std::io::stdout(), "{event}");
+        let _unread = print_line(event);
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}

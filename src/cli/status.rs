@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use traitwire_kv::services::rsm::{Rsm, RsmStub, StatusReply};
 
+use super::output::print_line;
 use super::{Endpoints, Failure};
 
 /// How long a node may take to answer.
@@ -39,10 +40,10 @@ impl Status {
         let newest =
             answers.iter().filter_map(|(_, answer)| Some(answer.as_ref().ok()?.last_log_index)).max();
         if !self.json {
-            println!(
+            print_line(format_args!(
                 "{:<4}{:<12}{:>6}{:>8}{:>10}{:>10}{:>6}  url",
                 "id", "role", "term", "leader", "commit", "applied", "lag"
-            );
+            ))?;
         }
         for (url, answer) in &answers {
             match answer {
@@ -50,11 +51,11 @@ impl Status {
                     let mut line = serde_json::to_value(status).map_err(Failure::new)?;
                     line["url"] = json!(url);
                     line["lag"] = json!(lag(status, newest));
-                    println!("{line}");
+                    print_line(line)?;
                 }
-                Ok(status) => println!("{}{url}", row(status, newest)),
-                Err(error) if self.json => println!("{}", json!({ "url": url, "error": error })),
-                Err(error) => println!("{:<56}  {url}: {error}", "-"),
+                Ok(status) => print_line(format_args!("{}{url}", row(status, newest)))?,
+                Err(error) if self.json => print_line(json!({ "url": url, "error": error }))?,
+                Err(error) => print_line(format_args!("{:<56}  {url}: {error}", "-"))?,
             }
         }
         let is_there = answers.iter().all(|(_, answer)| answer.is_ok());

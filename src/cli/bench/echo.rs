@@ -1,7 +1,5 @@
 //! The service that is measured, once as an annotated trait and once by hand, with one message for both.
 
-use std::io::Write;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,6 +7,7 @@ use tokio::net::TcpListener;
 use traitwire::{RpcClient, RpcResult};
 
 use super::{Case, load};
+use crate::cli::output::print_line;
 
 /// Gives back what it gets.
 #[traitwire::service]
@@ -47,7 +46,7 @@ impl Echo for Echoing {
 pub(super) async fn serve(case: Case) -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    writeln!(std::io::stdout(), "{}", json!({ "event": "listening", "url": url }))?;
+    let _unread = print_line(json!({ "event": "listening", "url": url }));
     match case {
         Case::Traitwire => traitwire::serve(listener, EchoServer::new(Echoing), std::future::pending()).await,
         Case::Handwritten => {
