@@ -67,7 +67,7 @@ async fn a_live_page_is_searched_followed_and_calls_its_server() {
 async fn live(browser: Arc<Browser>) {
     let server = ServerProcess::start(["--memory"]).await;
     browser.open(&format!("{}/_schema/docs", server.url())).await;
-    assert_eq!(browser.run("return document.title").await, "Kv: services");
+    assert_eq!(browser.run("return document.title").await, "Kv API");
 
     // The first key leads past the contents, and all fields have names.
     browser.press(TAB).await;

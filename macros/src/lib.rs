@@ -59,6 +59,7 @@ use proc_macro::TokenStream;
 /// |---|---|
 /// | `prefix = "raft"` (or `name`) | the first part of every wire name: `raft.append_entries`; without it names are bare |
 /// | `compat = "backward"` | what `schema check` holds the service to: `"full"`, `"backward"` (the default) or `"none"` |
+/// | `internal` | the service is for other parts of the same system, such as its nodes: documents show it last, folded and without a form to call it |
 /// | `reserved("old", ..)` | whole wire names that no method may take again |
 /// | `crate = "::renamed"` | the path of traitwire, where it has another name |
 ///

@@ -44,14 +44,17 @@ export class KvService {
   }
 }
 
-/** The consensus protocol of the nodes (Raft), not meant for clients. */
+/**
+ * The consensus protocol of the nodes (Raft), not meant for clients.
+ * Internal: other parts of the same system call this service, its users do not.
+ */
 export class RaftService {
   constructor(private readonly transport: Transport) {}
 
   /**
    * Asks whether an election would be won, and changes nothing (Raft dissertation, 9.6).
    *
-   * `raft.pre_vote` on the wire: idempotent.
+   * `raft.pre_vote` on the wire: internal, idempotent.
    */
   async preVote(args: RaftPreVoteArgs, options?: CallOptions): Promise<VoteReply> {
     const facts = { readOnly: false };
@@ -61,7 +64,7 @@ export class RaftService {
   /**
    * Asks for a vote (Raft, 5.2).
    *
-   * `raft.request_vote` on the wire: idempotent.
+   * `raft.request_vote` on the wire: internal, idempotent.
    */
   async requestVote(args: RaftRequestVoteArgs, options?: CallOptions): Promise<VoteReply> {
     const facts = { readOnly: false };
@@ -71,7 +74,7 @@ export class RaftService {
   /**
    * Brings entries of the log, or none as a sign of life (Raft, 5.3).
    *
-   * `raft.append_entries` on the wire: idempotent.
+   * `raft.append_entries` on the wire: internal, idempotent.
    */
   async appendEntries(args: RaftAppendEntriesArgs, options?: CallOptions): Promise<AppendEntriesReply> {
     const facts = { readOnly: false };
@@ -81,7 +84,7 @@ export class RaftService {
   /**
    * Brings a piece of a snapshot to a node that needs entries which the leader no longer has (Raft, 7).
    *
-   * `raft.install_snapshot` on the wire: idempotent.
+   * `raft.install_snapshot` on the wire: internal, idempotent.
    */
   async installSnapshot(args: RaftInstallSnapshotArgs, options?: CallOptions): Promise<InstallSnapshotReply> {
     const facts = { readOnly: false };
@@ -91,7 +94,7 @@ export class RaftService {
   /**
    * Tells a node to campaign at once, so that it takes over the leadership (Raft dissertation, 3.10).
    *
-   * `raft.timeout_now` on the wire: idempotent.
+   * `raft.timeout_now` on the wire: internal, idempotent.
    */
   async timeoutNow(args: RaftTimeoutNowArgs, options?: CallOptions): Promise<TimeoutNowReply> {
     const facts = { readOnly: false };
@@ -99,14 +102,17 @@ export class RaftService {
   }
 }
 
-/** A state machine that a cluster of nodes runs in step: what its leader takes, all of them do. */
+/**
+ * A state machine that a cluster of nodes runs in step: what its leader takes, all of them do.
+ * Internal: other parts of the same system call this service, its users do not.
+ */
 export class RsmService {
   constructor(private readonly transport: Transport) {}
 
   /**
    * Begins a session: within it a command takes effect once, however often it is sent.
    *
-   * `rsm.open_session` on the wire: changes state, timeout 2000 ms.
+   * `rsm.open_session` on the wire: internal, changes state, timeout 2000 ms.
    * @throws {RpcError<ReplyErr>} See `isErrorOf("rsm.open_session", error)`.
    */
   async openSession(args: RsmOpenSessionArgs = {}, options?: CallOptions): Promise<SessionReply> {
@@ -117,7 +123,7 @@ export class RsmService {
   /**
    * Runs a command on the state of all nodes.
    *
-   * `rsm.submit` on the wire: changes state, timeout 2000 ms.
+   * `rsm.submit` on the wire: internal, changes state, timeout 2000 ms.
    * @throws {RpcError<ReplyErr>} See `isErrorOf("rsm.submit", error)`.
    */
   async submit(args: SubmitArgs, options?: CallOptions): Promise<SubmitReply> {
@@ -128,7 +134,7 @@ export class RsmService {
   /**
    * Asks about the state: the answer knows all that was done before the question.
    *
-   * `rsm.query` on the wire: read only, timeout 2000 ms.
+   * `rsm.query` on the wire: internal, read only, timeout 2000 ms.
    * @throws {RpcError<ReplyErr>} See `isErrorOf("rsm.query", error)`.
    */
   async query(args: QueryArgs, options?: CallOptions): Promise<QueryReply> {
@@ -139,7 +145,7 @@ export class RsmService {
   /**
    * What this node is and how far it has come.
    *
-   * `rsm.status` on the wire: read only, timeout 2000 ms.
+   * `rsm.status` on the wire: internal, read only, timeout 2000 ms.
    */
   async status(args: RsmStatusArgs = {}, options?: CallOptions): Promise<StatusReply> {
     const facts = { readOnly: true, timeoutMs: 2000 };

@@ -76,12 +76,22 @@ impl Catalogue {
         let read = checked(&roots, &Contract::Deserialize)?;
         let written = checked(&roots, &Contract::Serialize)?;
         let (types, messages) = merge::merge(&roots, read, written);
-        Ok(Self { services: services.to_vec(), types, messages })
+        let mut services = services.to_vec();
+        // A reader looks for the services that people call. The sort keeps the order of the others.
+        services.sort_by_key(|service| service.is_internal);
+        Ok(Self { services, types, messages })
     }
 
-    /// The services, in the order in which they were given.
+    /// The services, in the order in which they were given, except that internal ones come last.
     pub fn services(&self) -> &[&'static ServiceDescriptor] {
         &self.services
+    }
+
+    /// What the documents are called: the names of the services, without internal ones unless there are no others.
+    pub(crate) fn title(&self) -> String {
+        let is_internal = self.services.iter().all(|service| service.is_internal);
+        let named = self.services.iter().filter(|service| service.is_internal == is_internal);
+        named.map(|service| service.name).collect::<Vec<_>>().join(", ")
     }
 
     /// The service and the method that answer to `name`, which may be an alias.

@@ -20,7 +20,7 @@ pub struct Contract {
     pub format: u32,
     /// The fingerprint of the catalogue that the contract was made from.
     pub fingerprint: String,
-    /// The services, in the order in which they are served.
+    /// The services, in the order in which they are served, internal ones last.
     pub services: Vec<ServiceContract>,
     /// The types that the messages need, as they are read or written. References read `#/$defs/Name`.
     pub types: BTreeMap<String, Value>,

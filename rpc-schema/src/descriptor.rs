@@ -22,6 +22,9 @@ pub struct ServiceDescriptor {
     pub docs: &'static str,
     /// What `schema check` holds this service to.
     pub compat: Compat,
+    /// Whether the service is for other parts of the same system, such as its nodes, and not for its users. Documents
+    /// show internal services last.
+    pub is_internal: bool,
     /// The methods, in the order of the trait.
     pub methods: &'static [&'static MethodDescriptor],
     /// Wire names that once existed and may not be used again.

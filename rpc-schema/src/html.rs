@@ -40,8 +40,7 @@ type Users<'a> = BTreeMap<&'a str, Vec<(String, &'a str)>>;
 impl Catalogue {
     /// All services, methods, types and error codes as one page of HTML.
     pub fn html(&self) -> String {
-        let names: Vec<&str> = self.services().iter().map(|service| service.name).collect();
-        let title = escape(&names.join(", "));
+        let title = escape(&self.title());
         let users = self.users();
         let services: String = self.services().iter().map(|service| self.html_service(service)).collect();
         let types: String = self.types().keys().map(|name| self.html_type(name, &users)).collect();
@@ -49,7 +48,7 @@ impl Catalogue {
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-             <title>{title}: services</title>\n<link rel=\"icon\" href=\"{ICON}\">\n<style>{STYLE}</style>\n</head>\n<body>\n\
+             <title>{title} API</title>\n<link rel=\"icon\" href=\"{ICON}\">\n<style>{STYLE}</style>\n</head>\n<body>\n\
              <a class=\"skip\" href=\"#main\">Skip to the content</a>\n{bar}\n<div class=\"page\">\n{contents}\n\
              <main id=\"main\" tabindex=\"-1\">\n{intro}\n{services}\
              <section id=\"types\" aria-labelledby=\"types-title\"><h2 id=\"types-title\">Types</h2>\n{types}</section>\n\
@@ -65,11 +64,10 @@ impl Catalogue {
 
     fn html_intro(&self) -> String {
         let methods: usize = self.services().iter().map(|service| service.methods.len()).sum();
-        let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
         format!(
             "<header class=\"intro\"><h1>{}</h1>\n<p>{}, {}, {}. Every method is <code>POST /method</code> with JSON \
              arguments and a JSON reply.</p>\n<p id=\"found\" class=\"found\" role=\"status\" hidden></p></header>",
-            escape(&self.services().iter().map(|service| service.name).collect::<Vec<_>>().join(", ")),
+            escape(&self.title()),
             counted(self.services().len(), "service"),
             counted(methods, "method"),
             counted(self.types().len(), "type"),
@@ -89,10 +87,16 @@ impl Catalogue {
                     link(class, &method_anchor(method.name), method.name)
                 })
                 .collect();
-            format!(
-                "<li><a class=\"group\" href=\"#service-{0}\">{0}</a><ul>{methods}</ul></li>",
-                escape(service.name)
-            )
+            let name = escape(service.name);
+            let group = format!("<a class=\"group\" href=\"#service-{name}\">{name}</a>");
+            if service.is_internal {
+                format!(
+                    "<li><details class=\"internal\"><summary>{name} <span class=\"mark\">internal</span></summary>{group}\
+                     <ul>{methods}</ul></details></li>"
+                )
+            } else {
+                format!("<li>{group}<ul>{methods}</ul></li>")
+            }
         };
         let types: String = self.types().keys().map(|name| link("mono", &type_anchor(name), name)).collect();
         format!(
@@ -107,11 +111,21 @@ impl Catalogue {
         let name = escape(service.name);
         let methods: String =
             service.methods.iter().map(|method| self.html_method(service, method)).collect();
+        let (kind, methods) = if service.is_internal {
+            let count = counted(service.methods.len(), "method");
+            let summary = format!("{count} for other parts of the same system, not for its users");
+            let folded =
+                format!("<details class=\"internal\"><summary>{summary}</summary>\n{methods}</details>");
+            (Some(("plain", "internal".to_owned())), folded)
+        } else {
+            (None, methods)
+        };
+        let compat = (compat_class(service), compat_text(service));
         format!(
             "<section class=\"service\" id=\"service-{name}\" aria-labelledby=\"service-{name}-title\">\n\
              <div class=\"head\"><h2 id=\"service-{name}-title\">{name}</h2>{badges}</div>\n\
              <div class=\"prose\">{docs}</div>\n<p class=\"source\">{file}:{line}</p>\n{methods}</section>\n",
-            badges = badges(&[(compat_class(service), compat_text(service))]),
+            badges = badges(&kind.into_iter().chain([compat]).collect::<Vec<_>>()),
             docs = prose(service.docs),
             file = escape(service.file),
             line = service.line,
@@ -134,7 +148,7 @@ impl Catalogue {
              <div class=\"messages\">{taken}{reply}{error}</div>\n\
              <div class=\"code\"><pre class=\"shell\"><code>{curl}</code></pre>\
              <button type=\"button\" class=\"copy\" hidden>Copy</button></div>\n\
-             <div class=\"try\" hidden></div>\n</article>\n",
+             {form}</article>\n",
             name = escape(method.name),
             search = escape(&search.to_lowercase()),
             badges = badges(&method_badges(service, method)),
@@ -144,6 +158,8 @@ impl Catalogue {
             reply = self.html_message("Reply", &messages.reply),
             error = error.unwrap_or_default(),
             curl = escape(&curl(EXAMPLE_URL, method.name, &arguments)),
+            // Internal methods are not for people to try: a vote for a fresh term deposes a leader.
+            form = if service.is_internal { "" } else { "<div class=\"try\" hidden></div>\n" },
         )
     }
 
@@ -212,6 +228,11 @@ impl Catalogue {
             self.fingerprint()
         )
     }
+}
+
+/// A count with its noun, such as `1 method` and `2 methods`.
+fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 fn bar(title: &str) -> String {

@@ -26,6 +26,7 @@ impl Catalogue {
             "prefix": service.prefix,
             "docs": service.docs,
             "compat": service.compat.as_str(),
+            "internal": service.is_internal,
             "fingerprint": format!("{:016x}", service.fingerprint),
             "reserved": service.reserved,
             "methods": service.methods.iter().map(|method| self.index_method(method)).collect::<Vec<_>>(),

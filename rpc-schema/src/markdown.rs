@@ -14,8 +14,7 @@ impl Catalogue {
     /// All services, methods, types and error codes as one Markdown file. Names of types lead to their sections.
     pub fn markdown(&self) -> String {
         let mut page = Page::default();
-        let names: Vec<&str> = self.services().iter().map(|service| service.name).collect();
-        page.line(&format!("# {}\n", names.join(", ")));
+        page.line(&format!("# {}\n", self.title()));
         page.line(&format!(
             "Every method is `POST /{{method}}` with JSON arguments and a JSON reply. Fingerprint `{}`.\n",
             self.fingerprint()
@@ -54,6 +53,9 @@ impl Catalogue {
 
     fn markdown_service(&self, service: &ServiceDescriptor, page: &mut Page) {
         page.line(&format!("\n## {}", service.name));
+        if service.is_internal {
+            page.line("\nInternal: other parts of the same system call this service, its users do not.");
+        }
         if !service.docs.is_empty() {
             page.line(&format!("\n{}", prose(service.docs)));
         }

@@ -32,16 +32,15 @@ default of the method holds (`x-timeout-ms`). The server does not look at the ty
 impl Catalogue {
     /// The OpenAPI document: one `POST` operation a method. Its schemas are those of the type documents, by their names.
     ///
-    /// What OpenAPI has no word for stands in extensions: of an operation `x-service`, `x-compat`, `x-idempotency`,
-    /// `x-timeout-ms`, `x-retries`, `x-hedge-ms`, `x-aliases` and `x-deprecated` (why and in favour of what); of a tag,
-    /// which is a service, `x-compat` and `x-reserved`.
+    /// Extensions hold what OpenAPI has no keyword for. An operation has `x-service`, `x-internal`, `x-compat`,
+    /// `x-idempotency`, `x-timeout-ms`, `x-retries`, `x-hedge-ms`, `x-aliases` and `x-deprecated` (why, and in favour of
+    /// what). A tag, which is a service, has `x-internal`, `x-compat` and `x-reserved`.
     ///
     /// - Integers have the bounds of their formats, which tools that make values from schemas need to know.
     /// - The one server is where the document comes from: `_schema/openapi.json` of it, wherever it is mounted.
     /// - The header that carries a deadline is described in words. As a parameter, every tool that tries parameters out
     ///   would call the server broken for keeping a deadline of 0.
     pub fn openapi(&self) -> Value {
-        let names: Vec<&str> = self.services().iter().map(|service| service.name).collect();
         let methods =
             self.services().iter().flat_map(|service| service.methods.iter().map(move |m| (*service, *m)));
         let paths = methods.map(|(service, method)| {
@@ -49,7 +48,7 @@ impl Catalogue {
         });
         json!({
             "openapi": OPENAPI,
-            "info": { "title": names.join(", "), "version": self.fingerprint(), "description": DESCRIPTION },
+            "info": { "title": self.title(), "version": self.fingerprint(), "description": DESCRIPTION },
             "servers": [{ "url": "..", "description": "Where this document comes from." }],
             "tags": self.services().iter().map(|service| tag(service)).collect::<Vec<_>>(),
             "paths": paths.collect::<Map<_, _>>(),
@@ -72,6 +71,9 @@ impl Catalogue {
             put("x-deprecated", json!(reason));
         }
         put("x-service", json!(service.name));
+        if service.is_internal {
+            put("x-internal", json!(true));
+        }
         put("x-compat", json!(service.compat.as_str()));
         put("x-idempotency", json!(method.idempotency.as_str()));
         for (key, value) in [
@@ -187,6 +189,9 @@ fn tag(service: &ServiceDescriptor) -> Value {
         tag["description"] = json!(service.docs);
     }
     tag["x-compat"] = json!(service.compat.as_str());
+    if service.is_internal {
+        tag["x-internal"] = json!(true);
+    }
     if !service.reserved.is_empty() {
         tag["x-reserved"] = json!(service.reserved);
     }

@@ -31,18 +31,17 @@ impl Catalogue {
     /// the order by position, unless a field that may be absent comes before one that may not: OpenRPC wants those last,
     /// so such a method is described by name only. A message that is no object is one parameter by position.
     ///
-    /// What OpenRPC has no word for stands in extensions: `x-service`, `x-aliases`, `x-idempotency`, `x-timeout-ms`,
+    /// Extensions hold what OpenRPC has no keyword for: `x-service`, `x-internal`, `x-aliases`, `x-idempotency`, `x-timeout-ms`,
     /// `x-compat`, `x-deprecated` (why and in favour of what), `x-error` (the schema of a method's own error, which comes
     /// as `{"error": ...}` in the details of error -32000) and, where a message has more keys than the parameters listed,
     /// `x-message` (the schema of the whole).
     pub fn openrpc(&self) -> Value {
-        let names: Vec<&str> = self.services().iter().map(|service| service.name).collect();
         let methods =
             self.services().iter().flat_map(|service| service.methods.iter().map(move |m| (*service, *m)));
         let schemas = self.types().iter().map(|(name, schema)| (name.clone(), to_draft07(schema)));
         json!({
             "openrpc": OPENRPC,
-            "info": { "title": names.join(", "), "version": self.fingerprint() },
+            "info": { "title": self.title(), "version": self.fingerprint() },
             "methods": methods.map(|(service, method)| self.openrpc_method(service, method)).collect::<Vec<_>>(),
             "components": {
                 "schemas": schemas.collect::<Map<_, _>>(),
@@ -78,6 +77,9 @@ impl Catalogue {
             put("x-deprecated", json!(reason));
         }
         put("x-service", json!(service.name));
+        if service.is_internal {
+            put("x-internal", json!(true));
+        }
         put("x-compat", json!(service.compat.as_str()));
         put("x-idempotency", json!(method.idempotency.as_str()));
         if let Some(timeout_ms) = method.timeout_ms {

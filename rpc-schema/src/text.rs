@@ -207,6 +207,7 @@ fn words(pieces: &[Piece<'_>]) -> String {
 /// What is short to say of a method, the name of its service first.
 pub(crate) fn badge_list(service: &ServiceDescriptor, method: &MethodDescriptor) -> Vec<String> {
     let mut badges = vec![service.name.to_owned()];
+    badges.extend(service.is_internal.then(|| "internal".to_owned()));
     badges.push(match method.idempotency {
         Idempotency::None => "changes state".to_owned(),
         Idempotency::Idempotent => "idempotent".to_owned(),

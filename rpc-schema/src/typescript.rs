@@ -81,7 +81,12 @@ impl Catalogue {
         class: &str,
         types: &BTreeMap<&str, String>,
     ) -> String {
-        let docs: Vec<String> = service.docs.lines().map(str::to_owned).collect();
+        let mut docs: Vec<String> = service.docs.lines().map(str::to_owned).collect();
+        if service.is_internal {
+            docs.push(
+                "Internal: other parts of the same system call this service, its users do not.".to_owned(),
+            );
+        }
         let mut names = Names::new();
         let prefix = format!("{}.", service.prefix);
         let methods: String = service

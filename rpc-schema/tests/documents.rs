@@ -204,6 +204,7 @@ fn the_index_lists_services_methods_and_types() {
           "prefix": "kv",
           "docs": "A key-value store.",
           "compat": "full",
+          "internal": false,
           "fingerprint": "000000000000feed",
           "reserved": [
             "kv.old"
@@ -450,4 +451,78 @@ fn the_fingerprint_does_not_depend_on_the_order_of_services() {
         |services: &[&'static ServiceDescriptor]| Catalogue::new(services).unwrap().fingerprint();
     assert_eq!(fingerprint(&[&KV, &OTHER]), fingerprint(&[&OTHER, &KV]));
     assert_ne!(fingerprint(&[&KV, &OTHER]), fingerprint(&[&KV]));
+}
+
+/// A catalogue with two internal services around a public one, in this order.
+fn with_internal_services() -> Catalogue {
+    const PEERS: ServiceDescriptor = ServiceDescriptor { is_internal: true, ..SERVICE };
+    static FIRST: ServiceDescriptor = ServiceDescriptor {
+        name: "Gossip",
+        methods: &[&MethodDescriptor { name: "gossip.tell", docs: "Tells peers.", ..METHOD }],
+        ..PEERS
+    };
+    static SECOND: ServiceDescriptor = ServiceDescriptor {
+        name: "Shop",
+        methods: &[&MethodDescriptor { name: "shop.buy", docs: "Buys.", ..METHOD }],
+        ..SERVICE
+    };
+    static THIRD: ServiceDescriptor = ServiceDescriptor {
+        name: "Audit",
+        methods: &[&MethodDescriptor { name: "audit.note", docs: "Notes.", ..METHOD }],
+        ..PEERS
+    };
+    Catalogue::new(&[&FIRST, &SECOND, &THIRD]).unwrap()
+}
+
+#[test]
+fn internal_services_come_last_in_every_document_and_are_marked() {
+    let catalogue = with_internal_services();
+    for (path, text) in catalogue.files() {
+        let at = |name: &str| text.find(name);
+        let (Some(public), Some(first), Some(second)) = (at("shop.buy"), at("gossip.tell"), at("audit.note"))
+        else {
+            assert!(path.starts_with("types/"), "{path} lacks a method");
+            continue;
+        };
+        assert!(public < first && first < second, "{path}");
+        assert!(text.to_lowercase().contains("internal"), "{path} does not mark internal services");
+    }
+    let openapi = catalogue.openapi();
+    let is_internal = |path: &str| openapi["paths"][path]["post"]["x-internal"].clone();
+    assert_eq!(
+        ["/shop.buy", "/gossip.tell", "/audit.note"].map(is_internal),
+        [json!(null), json!(true), json!(true)]
+    );
+    assert_eq!(openapi["info"]["title"], "Shop");
+    assert_eq!(catalogue.openrpc()["info"]["title"], "Shop");
+    assert_eq!(catalogue.openrpc()["methods"][1]["x-internal"], true);
+    assert_eq!(catalogue.index()["services"][1]["internal"], true);
+    assert_eq!(catalogue.index()["services"][0]["internal"], false);
+    assert!(catalogue.show("audit.note", "http://x").unwrap().contains("internal"));
+}
+
+#[test]
+fn the_page_folds_internal_services_and_offers_no_form_for_them() {
+    let page = with_internal_services().html();
+    assert!(page.contains("<title>Shop API</title>") && page.contains("<h1>Shop</h1>"));
+    let article = |method: &str| {
+        let (_, rest) =
+            page.split_once(&format!("<article class=\"method\" id=\"method-{method}\"")).unwrap();
+        rest.split_once("</article>").unwrap().0
+    };
+    assert!(article("shop.buy").contains("class=\"try\""));
+    assert!(
+        !article("gossip.tell").contains("class=\"try\"") && !article("audit.note").contains("class=\"try\"")
+    );
+    let (public, internal) = page.split_once("id=\"service-Gossip\"").unwrap();
+    assert!(!public.split_once("<main").unwrap().1.contains("<details"));
+    assert_eq!(internal.matches("<details class=\"internal\"").count(), 2);
+}
+
+/// A catalogue of nothing but internal services is still called by their names.
+#[test]
+fn documents_of_internal_services_alone_have_a_title() {
+    static ONLY: ServiceDescriptor =
+        ServiceDescriptor { name: "Gossip", is_internal: true, methods: &[&METHOD], ..SERVICE };
+    assert_eq!(Catalogue::new(&[&ONLY]).unwrap().openrpc()["info"]["title"], "Gossip");
 }

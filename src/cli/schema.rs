@@ -63,7 +63,8 @@ fn list(catalogue: &Catalogue) -> String {
             Compat::None => String::new(),
             level @ (Compat::Full | Compat::Backward) => format!(", {} compatible", level.as_str()),
         };
-        text += &format!("{} ({}:{}{compat})\n", service.name, service.file, service.line);
+        let internal = if service.is_internal { ", internal" } else { "" };
+        text += &format!("{} ({}:{}{compat}{internal})\n", service.name, service.file, service.line);
         for method in service.methods {
             let first_line = method.docs.lines().next().unwrap_or_default();
             text += &format!("  {:<24} {:<10} {first_line}\n", method.name, method.idempotency.as_str());

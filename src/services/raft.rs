@@ -23,7 +23,7 @@ pub type NodeId = u64;
 pub type Round = u64;
 
 /// The consensus protocol of the nodes (Raft), not meant for clients.
-#[traitwire::service(prefix = "raft", compat = "full")]
+#[traitwire::service(prefix = "raft", compat = "full", internal)]
 pub trait Raft: Send + Sync {
     /// Asks whether an election would be won, and changes nothing (Raft dissertation, 9.6).
     #[rpc(idempotent)]

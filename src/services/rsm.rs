@@ -8,7 +8,7 @@ use traitwire::{Executed, RpcError, RpcResult};
 use super::raft::{Index, NodeId, Term};
 
 /// A state machine that a cluster of nodes runs in step: what its leader takes, all of them do.
-#[traitwire::service(prefix = "rsm", compat = "backward")]
+#[traitwire::service(prefix = "rsm", compat = "backward", internal)]
 pub trait Rsm: Send + Sync {
     /// Begins a session: within it a command takes effect once, however often it is sent.
     #[rpc(timeout = "2s")]

@@ -21,7 +21,7 @@ pub(super) use method::{MethodAttributes, conditional, is_rpc, reject_conditiona
 pub(super) use service::ServiceAttributes;
 
 /// The words of `#[service(..)]`.
-const SERVICE_WORDS: &[&str] = &["name", "prefix", "compat", "crate", "reserved"];
+const SERVICE_WORDS: &[&str] = &["name", "prefix", "compat", "internal", "crate", "reserved"];
 /// The words of `#[rpc(..)]`.
 const METHOD_WORDS: &[&str] =
     &["name", "aliases", "read_only", "idempotent", "timeout", "retry", "hedge", "detach", "deprecated"];

@@ -30,6 +30,9 @@ fn canonical(service: &Service) -> String {
     fact("service", &service.names.service);
     fact("prefix", &service.prefix);
     fact("compat", &service.compat.as_str());
+    if service.is_internal {
+        fact("internal", &true);
+    }
     fact("reserved", &joined(&service.reserved));
     for method in &service.methods {
         method_facts(method, &mut fact);
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn every_fact_is_part_of_it() {
         let mut seen = vec![fingerprint("", PLAIN)];
-        for attribute in ["prefix = \"kv\"", "compat = \"full\"", "reserved(\"old\")"] {
+        for attribute in ["prefix = \"kv\"", "compat = \"full\"", "internal", "reserved(\"old\")"] {
             seen.push(fingerprint(attribute, PLAIN));
         }
         for (from, to) in [

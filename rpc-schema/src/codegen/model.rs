@@ -27,6 +27,8 @@ pub struct Service {
     pub prefix: String,
     /// What `schema check` holds the service to.
     pub compat: Compat,
+    /// Whether the service is for other parts of the same system and not for its users.
+    pub is_internal: bool,
     /// Wire names that may not be used again.
     pub reserved: Vec<WireName>,
     /// The methods that have no mistake in their signature, in the order of the trait.

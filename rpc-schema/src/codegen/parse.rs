@@ -78,6 +78,7 @@ fn parse_trait(attribute: TokenStream, mut item: ItemTrait, mistakes: &mut Mista
         supertraits: item.supertraits,
         prefix: attributes.prefix,
         compat: attributes.compat,
+        is_internal: attributes.is_internal,
         reserved: attributes.reserved,
         methods,
         broken,

@@ -64,8 +64,9 @@ function setUpSearch() {
   }));
   const sections = $$("section.service, #types").map((section) => ({
     section,
+    folded: $("details.internal", section),
     entries: entries.filter((entry) => section.contains(entry.article)),
-    link: links.get(section.id),
+    link: links.get(section.id)?.closest("nav .contents > li"),
   }));
 
   const search = () => {
@@ -79,8 +80,12 @@ function setUpSearch() {
       entry.article.hidden = !isShown;
       if (entry.link) entry.link.hidden = !isShown;
     }
-    for (const { section, entries, link } of sections) {
+    for (const { section, folded, entries, link } of sections) {
       const isShown = words.length === 0 || entries.some((entry) => entry.isShown);
+      // What is found is shown, also in a service that is folded.
+      for (const details of [folded, link && $("details.internal", link)]) {
+        if (details) details.open = words.length > 0 && isShown;
+      }
       section.hidden = !isShown;
       if (link) link.hidden = !isShown;
     }
@@ -116,13 +121,21 @@ function setUpSearch() {
     const link = event.target.closest?.('a[href^="#"]');
     const target = link && document.getElementById(decodeURIComponent(link.hash.slice(1)));
     if (target?.closest("[hidden]") || (target?.id === "main" && input.value !== "")) clear();
+    unfold(target);
   });
   $(".search").hidden = false;
 }
 
+/** Opens the folded service that holds `target`; true if one was closed. */
+function unfold(target) {
+  const details = target?.closest("details.internal:not([open])");
+  if (details) details.open = true;
+  return Boolean(details);
+}
+
 /** Marks in the contents where the reader is. */
 function setUpContents() {
-  const details = $("nav details");
+  const details = $("nav > details");
   const narrow = matchMedia("(max-width: 60rem)");
   const fold = () => { details.open = !narrow.matches; };
   narrow.addEventListener("change", fold);
@@ -131,12 +144,15 @@ function setUpContents() {
     if (narrow.matches && event.target.closest("a")) details.open = false;
   });
   const mark = () => {
+    const target = $(":target");
+    if (unfold(target)) target.scrollIntoView();
     for (const link of $$("nav a.here")) {
       link.classList.remove("here");
       link.removeAttribute("aria-current");
     }
     const link = $$("nav a[href]").find((link) => link.hash === location.hash && location.hash !== "");
     if (!link) return;
+    unfold(link);
     link.classList.add("here");
     link.setAttribute("aria-current", "location");
   };
@@ -269,6 +285,8 @@ function setUpForms(server) {
     const code = $("pre.shell code", article);
     code.textContent = code.textContent.replace(placeholder, server);
     const place = $(".try", article);
+    // Internal methods have no form.
+    if (!place) continue;
     const open = element("button", { type: "button", textContent: "Try it" });
     open.setAttribute("aria-label", `Try ${article.dataset.method}`);
     open.addEventListener("click", () => {

@@ -33,6 +33,7 @@ pub(crate) const SERVICE: ServiceDescriptor = ServiceDescriptor {
     prefix: "",
     docs: "",
     compat: Compat::Backward,
+    is_internal: false,
     methods: &[],
     reserved: &[],
     fingerprint: 0xfeed,

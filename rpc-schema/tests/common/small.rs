@@ -62,6 +62,7 @@ pub(crate) static KV: ServiceDescriptor = ServiceDescriptor {
     prefix: "kv",
     docs: "A key-value store.",
     compat: Compat::Full,
+    is_internal: false,
     methods: &[&PUT, &COUNT, &SYNC],
     reserved: &["kv.old"],
     ..SERVICE

@@ -82,6 +82,7 @@ static BANK_SERVICE: ::traitwire::codegen::ServiceDescriptor = ::traitwire::code
     prefix: "bank",
     docs: "",
     compat: ::traitwire::codegen::Compat::Backward,
+    is_internal: false,
     methods: &[BankStub::SEND_MONEY, BankStub::ACCOUNTS],
     reserved: &[],
     fingerprint: 0xc1ff12cfca21cb2e,

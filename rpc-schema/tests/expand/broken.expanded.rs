@@ -31,6 +31,7 @@ static KV_SERVICE: ::traitwire::codegen::ServiceDescriptor = ::traitwire::codege
     prefix: "",
     docs: "",
     compat: ::traitwire::codegen::Compat::Backward,
+    is_internal: false,
     methods: &[KvStub::PUT],
     reserved: &[],
     fingerprint: 0xae04b21eada2df82,

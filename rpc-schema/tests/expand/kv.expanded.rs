@@ -47,6 +47,7 @@ pub static KV_SERVICE: ::traitwire::codegen::ServiceDescriptor = ::traitwire::co
     prefix: "",
     docs: "A versioned key-value store.",
     compat: ::traitwire::codegen::Compat::Full,
+    is_internal: false,
     methods: &[KvStub::GET, KvStub::PUT],
     reserved: &[],
     fingerprint: 0x205209d1c87edc72,

@@ -66,6 +66,7 @@ pub(crate) static FILES_SERVICE: crate::wire::codegen::ServiceDescriptor = crate
     prefix: "",
     docs: "",
     compat: crate::wire::codegen::Compat::Backward,
+    is_internal: false,
     methods: &[#[cfg(unix)] FilesStub::MOD, FilesStub::SIZE],
     reserved: &["remove"],
     fingerprint: 0x51c8959ba095460e,

@@ -16,6 +16,7 @@ pub(in super::super) struct ServiceAttributes {
     pub(in super::super) runtime: Path,
     pub(in super::super) prefix: String,
     pub(in super::super) compat: Compat,
+    pub(in super::super) is_internal: bool,
     pub(in super::super) reserved: Vec<WireName>,
 }
 
@@ -26,6 +27,7 @@ impl ServiceAttributes {
             runtime: parse_quote!(::traitwire),
             prefix: String::new(),
             compat: Compat::Backward,
+            is_internal: false,
             reserved: Vec::new(),
         };
         for setting in settings(tokens, &mut BTreeSet::new(), mistakes) {
@@ -47,6 +49,7 @@ impl ServiceAttributes {
                         attributes.runtime = runtime;
                     }
                 }
+                "internal" => attributes.is_internal = setting.flag(mistakes).is_some(),
                 "reserved" => attributes.reserved = wire_names(setting.texts(mistakes), mistakes),
                 _ => unknown(&setting.word, "service", SERVICE_WORDS, mistakes),
             }

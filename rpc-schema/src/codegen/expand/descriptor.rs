@@ -18,6 +18,7 @@ pub(super) fn service(service: &Service) -> TokenStream {
         quote! { #(#cfgs)* #stub::#constant }
     });
     let reserved = texts(&service.reserved);
+    let is_internal = service.is_internal;
     let fingerprint = LitInt::new(&format!("{:#018x}", fingerprint::of(service)), Span::call_site());
     let compat = match service.compat {
         Compat::Full => quote! { Full },
@@ -38,6 +39,7 @@ pub(super) fn service(service: &Service) -> TokenStream {
             prefix: #prefix,
             docs: #docs,
             compat: #runtime::codegen::Compat::#compat,
+            is_internal: #is_internal,
             methods: &[#(#methods),*],
             reserved: &[#(#reserved),*],
             fingerprint: #fingerprint,
