@@ -17,8 +17,6 @@
 
 mod common;
 
-#[path = "soak/harness.rs"]
-mod harness;
 #[path = "soak/report.rs"]
 mod report;
 #[path = "soak/round.rs"]
@@ -31,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 
-use harness::HarnessArguments;
+use common::harness::HarnessArguments;
 use report::Report;
 use round::Soak;
 use scenario::Scenario;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use traitwire::{KVError, KvClient, Version, async_trait};
-use traitwire_checker::{CallId, History, Input, Outcome, Time, Verdict, check, search};
+use traitwire_checker::{CallId, History, Input, Operation, Outcome, Time, Verdict, check, search};
 
 /// Steps for one key's check. It takes a few a call, so that this is enough for histories of millions of calls.
 const STEPS_MAX: u64 = 50_000_000;
@@ -46,6 +46,26 @@ impl Recorder {
     /// What was recorded so far. A call that is under way has no answer in it.
     pub(crate) fn history(&self) -> History {
         self.record().history.clone()
+    }
+
+    /// The present moment, as the record knows it.
+    pub(crate) fn now(&self) -> Time {
+        let mut record = self.record();
+        self.tick(&mut record)
+    }
+
+    /// How long the calls took that began between these moments, sorted. A call under way counts as if it ended now.
+    pub(crate) fn latencies(&self, from: Time, to: Time) -> Vec<Duration> {
+        let now = self.now();
+        let record = self.record();
+        let operations = record.history.operations();
+        let first = operations.partition_point(|it| it.invoked < from);
+        let within = operations[first..].iter().take_while(|it| it.invoked < to);
+        let ended = |it: &Operation| it.completion.as_ref().map_or(now, |(at, _)| *at);
+        let mut latencies: Vec<_> = within.map(|it| Duration::from_nanos(ended(it) - it.invoked)).collect();
+        drop(record);
+        latencies.sort_unstable();
+        latencies
     }
 
     /// Panics with a report if no single store could have answered so.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -85,23 +86,47 @@ impl Cluster {
             all.extend(arguments.iter().map(Into::into));
             starting.spawn(ServerProcess::start(all));
         }
-        let nodes = starting.join_all().await.into_iter().map(|node| (node.id(), node)).collect();
-        let cluster = Self {
-            nodes,
-            links,
-            fronts,
-            recorder: Recorder::new(),
-            clients: AtomicU64::new(0),
-            folder,
-            _permit: permit,
-        };
+        let cluster = Self::of(starting, links, fronts, folder, permit).await;
         cluster.nodes.keys().for_each(|id| cluster.connect(*id));
         cluster
     }
 
+    /// A cluster without networks of the test: nodes and clients reach each other directly, and so can anything else. Each
+    /// node may have this many descriptors open.
+    pub(crate) async fn start_exposed(nodes: u64, descriptors_max: usize) -> Self {
+        let permit = NODES.acquire_many(u32::try_from(nodes).unwrap()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        // All ports are held until all are known, so that no two are the same.
+        let listeners: Vec<_> = (0..nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap()).collect();
+        drop(listeners);
+        let peers: Vec<_> = (1..).zip(&addresses).map(|(id, at)| format!("{id}=http://{at}")).collect();
+        let mut starting = JoinSet::new();
+        for (id, address) in (1_u64..).zip(addresses) {
+            let mut arguments: Vec<OsString> = vec!["serve".into(), "--id".into(), id.to_string().into()];
+            arguments.extend(["--listen".into(), address.to_string().into()]);
+            arguments.extend(["--peers".into(), peers.join(",").into()]);
+            arguments.extend(["--data".into(), folder.path().join(id.to_string()).into()]);
+            starting.spawn(ServerProcess::start_limited(descriptors_max, arguments));
+        }
+        Self::of(starting, BTreeMap::new(), BTreeMap::new(), folder, permit).await
+    }
+
+    async fn of(
+        starting: JoinSet<ServerProcess>,
+        links: BTreeMap<(u64, u64), Proxy>,
+        fronts: BTreeMap<u64, Proxy>,
+        folder: TempDir,
+        permit: SemaphorePermit<'static>,
+    ) -> Self {
+        let nodes = starting.join_all().await.into_iter().map(|node| (node.id(), node)).collect();
+        let (recorder, clients) = (Recorder::new(), AtomicU64::new(0));
+        Self { nodes, links, fronts, recorder, clients, folder, _permit: permit }
+    }
+
     fn connect(&self, id: u64) {
         let url = self.nodes[&id].url();
-        self.fronts[&id].retarget(url);
+        self.fronts.get(&id).into_iter().for_each(|front| front.retarget(url));
         self.links.iter().filter(|((_, to), _)| *to == id).for_each(|(_, link)| link.retarget(url));
     }
 
@@ -111,9 +136,13 @@ impl Cluster {
         self.recorder.client(id, ClusterKvClient::new(self.urls(), usize::try_from(id).unwrap()))
     }
 
-    /// Where the networks in front of the nodes are, in the order of their ids. They stay there when nodes move.
+    /// Where clients reach the nodes, in the order of their ids: the networks in front of them, which stay where they are when
+    /// nodes move, or the nodes themselves if there are no networks.
     pub(crate) fn urls(&self) -> Vec<String> {
-        self.fronts.values().map(|front| front.url().to_owned()).collect()
+        let front = |(id, node): (&u64, &ServerProcess)| {
+            self.fronts.get(id).map_or(node.url(), |front| front.url()).to_owned()
+        };
+        self.nodes.iter().map(front).collect()
     }
 
     /// A new client of one node alone, recorded, which knows nothing of clusters. No network is in front of it.
@@ -280,14 +309,26 @@ impl Cluster {
 /// Clients that read and overwrite keys for `time`, each with what it last read. Gives how many puts were Ok.
 pub(crate) async fn load(clients: Vec<Arc<RecordedClient>>, keys: usize, time: Duration) -> u64 {
     let end = Instant::now() + time;
+    load_at(Duration::ZERO, clients, keys, move || Instant::now() >= end).await
+}
+
+/// The same until `is_over`; each client begins a pair of a get and a put `every` so often at most.
+pub(crate) async fn load_at(
+    every: Duration,
+    clients: Vec<Arc<RecordedClient>>,
+    keys: usize,
+    is_over: impl Fn() -> bool + Clone + Send + 'static,
+) -> u64 {
     let mut running = JoinSet::new();
     for (place, client) in clients.into_iter().enumerate() {
+        let is_over = is_over.clone();
         running.spawn(async move {
             let mut done = 0;
             for number in 0_u64.. {
-                if Instant::now() >= end {
+                if is_over() {
                     break;
                 }
+                let next = tokio::time::Instant::now() + every;
                 let key = format!("k{}", fastrand::usize(..keys));
                 let version = match client.get(&key).await {
                     Ok((_, version)) => version,
@@ -295,6 +336,9 @@ pub(crate) async fn load(clients: Vec<Arc<RecordedClient>>, keys: usize, time: D
                     Err(other) => panic!("a get was answered {other:?}"),
                 };
                 done += u64::from(client.put(&key, &format!("{place}-{number}"), version).await.is_ok());
+                if !every.is_zero() {
+                    tokio::time::sleep_until(next).await;
+                }
             }
             done
         });

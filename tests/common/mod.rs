@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub(crate) mod contention;
+pub(crate) mod harness;
 pub(crate) mod history;
 pub(crate) mod kv_cluster;
 pub(crate) mod network;

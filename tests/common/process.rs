@@ -44,7 +44,14 @@ impl ServerProcess {
         Self { program, arguments, child, id, url, output }
     }
 
-    /// Where it listens; another port after each start.
+    /// Starts `traitwire` with these arguments, which name where to listen, under a limit of open descriptors.
+    pub(crate) async fn start_limited(descriptors_max: usize, arguments: Vec<OsString>) -> Self {
+        let script = format!("ulimit -n {descriptors_max} && exec \"$0\" \"$@\"");
+        let shell = ["-c".into(), script.into(), env!("CARGO_BIN_EXE_traitwire").into()];
+        Self::start_program("sh".into(), shell.into_iter().chain(arguments).collect()).await
+    }
+
+    /// Where it listens; another port after each start if the arguments leave that open.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -80,13 +87,13 @@ impl ServerProcess {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
-    /// The memory it occupies, in bytes, without what it shares with files (its program, its libraries).
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = self.proc_file("status");
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux reports RssAnon");
+    /// The memory it occupies, in bytes, without what it shares with files (its program, its libraries). `None` if it has ended.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        // Until it is waited for, a process that has ended has a status without this line.
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("RssAnon is a number of kB");
-        kib * 1024
+        Some(kib * 1024)
     }
 
     /// How many files, sockets and the like it has open.
@@ -97,6 +104,12 @@ impl ServerProcess {
     /// The CPU time it has used, of all its threads.
     pub(crate) fn cpu_time(&self) -> Duration {
         cpu_time(&self.proc_file("stat"))
+    }
+
+    /// What it wrote last, on one line.
+    pub(crate) fn last_output(&self) -> String {
+        let output = self.output.lock().expect("nothing panics under this lock");
+        format!("its last output is {:?}", output.iter().rev().take(3).rev().collect::<Vec<_>>())
     }
 
     fn proc_file(&self, name: &str) -> String {

@@ -96,7 +96,7 @@ async fn twenty_thousand_clients_are_served_and_forgotten() {
     cluster.leader().await;
     let connections = connections(&cluster);
     let began = Instant::now();
-    let resident = || cluster.nodes.values().map(|node| node.resident_bytes()).collect::<Vec<_>>();
+    let resident = || cluster.nodes.values().map(|node| node.resident_bytes().unwrap()).collect::<Vec<_>>();
     let (mut sessions, mut clients) = (Vec::new(), Vec::new());
     let at_first = resident();
     for number in 0..WAVES {
@@ -140,7 +140,7 @@ async fn twenty_thousand_clients_are_served_and_forgotten() {
     }
     println!("all after {:?}: resident {:?}", began.elapsed(), resident());
     for (at_first, id) in at_first.into_iter().zip(cluster.ids()) {
-        let resident = cluster.nodes[&id].resident_bytes();
+        let resident = cluster.nodes[&id].resident_bytes().unwrap();
         assert!(resident <= at_first + GROWTH_BYTES_MAX, "node {id}: {at_first} bytes became {resident}");
         let sizes = snapshots(&cluster.data(id));
         println!("node {id} has snapshots of {sizes:?} bytes");

@@ -185,7 +185,7 @@ impl Soak {
             };
             nodes.push(NodeMeasured {
                 id: *id,
-                resident_bytes: process.resident_bytes(),
+                resident_bytes: process.resident_bytes().expect("the node runs"),
                 descriptors: process.descriptors(),
                 data_bytes,
             });
