@@ -1,15 +1,25 @@
 //! A soak of the replicated store: one cluster that lives long, and rounds of work under rotating faults.
 //!
 //! ```sh
-//! cargo test --release --test soak -- --minutes 30            # and exit code 1 when a promise was broken
+//! cargo test --release --test soak -- --minutes 30
+//! cargo test --release --test soak -- --each 1                # every scenario once
 //! cargo test --release --test soak -- --seed 7 --rounds 1     # one round again
 //! cargo test --release --test soak -- --scenarios loss-half,pause --rounds 20 --json
 //! ```
 //!
 //! Without arguments it is short, as a test among the others. A round's seed decides its scenario and all that is drawn in
 //! it, though not how processes interleave; the next round has the next seed. What a round does and what must hold after it
-//! stands in `soak/round.rs`, what goes wrong meanwhile in `soak/scenario.rs`. The first broken promise ends the run: a
-//! store that has broken one is no ground for the next round.
+//! stands in `soak/round.rs`, what goes wrong meanwhile in `soak/scenario.rs`. The first broken promise ends the run: the
+//! next round could not trust a store that has broken one.
+//!
+//! | exit code | |
+//! |---|---|
+//! | 0 | every round has kept all promises |
+//! | 1 | a promise was broken |
+//! | 2 | the arguments are wrong |
+//! | 3 | a round lacked something that it needs, such as a snapshot, and has shown nothing |
+//! | 4 | the soak itself has failed |
+//! | 130 | it was interrupted |
 //!
 //! The slope of memory in the end is that of the nodes' mean, over the rounds after the first quarter. A crash gives memory
 //! back: who hunts a leak names scenarios without crashes, and takes his time.
@@ -30,7 +40,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 
 use common::harness::HarnessArguments;
-use report::Report;
+use report::{Failure, Report};
 use round::Soak;
 use scenario::Scenario;
 
@@ -38,6 +48,8 @@ use scenario::Scenario;
 const NAME: &str = "soak";
 /// How many rounds there are where nothing else is said.
 const ROUNDS_DEFAULT: u64 = 4;
+/// The exit code after a Ctrl-C: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// Works on a replicated store of five processes while faults come and go, and checks that it keeps its promises.
 #[derive(Parser)]
@@ -46,6 +58,9 @@ struct Arguments {
     /// How many rounds; without this and --minutes there are a few.
     #[arg(long, conflicts_with = "minutes")]
     rounds: Option<u64>,
+    /// Run every scenario this many times.
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["minutes", "rounds"])]
+    each: Option<u64>,
     /// For how long rounds are begun.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     minutes: Option<u64>,
@@ -78,25 +93,24 @@ fn main() -> ExitCode {
         arguments.scenarios = Scenario::value_variants().to_vec();
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    let held = runtime.block_on(async {
+    let code = runtime.block_on(async {
         tokio::select! {
-            held = soak(&arguments) => held,
+            code = soak(&arguments) => code,
             Ok(()) = tokio::signal::ctrl_c() => {
                 eprintln!("interrupted");
-                false
+                INTERRUPTED
             }
         }
     });
     // The nodes end with the tasks that own them.
     drop(runtime);
-    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ExitCode::from(code)
 }
 
-/// Runs the rounds, and says whether all promises were kept.
-async fn soak(arguments: &Arguments) -> bool {
+/// Runs the rounds, and gives the exit code.
+async fn soak(arguments: &Arguments) -> u8 {
     let first_seed = arguments.seed.unwrap_or_else(|| u64::from(fastrand::u32(..)));
-    let rounds =
-        arguments.rounds.unwrap_or(if arguments.minutes.is_some() { u64::MAX } else { ROUNDS_DEFAULT });
+    let rounds = arguments.round_count();
     let time = arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes));
     let mut report = Report::new(arguments.json, rounds, time);
     let mut soak = Soak::start().await;
@@ -109,6 +123,7 @@ async fn soak(arguments: &Arguments) -> bool {
         let scenario = arguments.scenarios[usize::try_from(seed % arguments.scenarios.len() as u64).unwrap()];
         report.begin(seed, scenario);
         let round_time = Duration::from_secs(arguments.round_seconds);
+        let repeat = [arguments.command(seed, 1), arguments.command(first_seed, number + 1)];
         // In a task of its own: a broken promise is a panic, as in any test.
         let round = tokio::spawn(async move {
             let outcome = soak.round(seed, scenario, round_time).await;
@@ -117,11 +132,14 @@ async fn soak(arguments: &Arguments) -> bool {
         match round.await {
             Ok((same, outcome)) => {
                 soak = same;
-                report.round(seed, scenario, &outcome);
+                match outcome {
+                    Ok(measured) => report.round(seed, scenario, &measured),
+                    Err(unmet) => report.unmet(seed, scenario, &unmet, &repeat),
+                }
             }
             Err(failed) => {
-                let repeat = [arguments.command(seed, 1), arguments.command(first_seed, number + 1)];
-                report.violation(seed, scenario, failed, &repeat);
+                let (failure, why) = Failure::of(failed);
+                report.failure(seed, scenario, (failure, &why), &repeat);
                 break;
             }
         }
@@ -130,6 +148,12 @@ async fn soak(arguments: &Arguments) -> bool {
 }
 
 impl Arguments {
+    fn round_count(&self) -> u64 {
+        let each = self.each.map(|times| times.saturating_mul(self.scenarios.len() as u64));
+        let default = if self.minutes.is_some() { u64::MAX } else { ROUNDS_DEFAULT };
+        self.rounds.or(each).unwrap_or(default)
+    }
+
     /// The command that runs these rounds.
     fn command(&self, seed: u64, rounds: u64) -> String {
         let profile = if cfg!(debug_assertions) { "" } else { " --release" };

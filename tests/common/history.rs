@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use traitwire::{KVError, KvClient, Version, async_trait};
 use traitwire_checker::{CallId, History, Input, Operation, Outcome, Time, Verdict, check, search};
 
+use super::wait::{promised, within};
+
 /// Steps for one key's check. It takes a few a call, so that this is enough for histories of millions of calls.
 const STEPS_MAX: u64 = 50_000_000;
 /// Up to how many calls a history gets a second opinion, and the steps for it. The second opinion may find no answer.
@@ -72,7 +74,7 @@ impl Recorder {
     pub(crate) fn check(&self) {
         let history = self.history();
         let verdict = check(&history, STEPS_MAX);
-        assert!(verdict.is_legal(), "{verdict}");
+        promised!(verdict.is_legal(), "{verdict}");
         if history.operations().len() <= SEARCH_CALLS_MAX {
             let second = search(&history, SEARCH_STEPS_MAX);
             assert!(!matches!(second, Verdict::Illegal(_)), "the checker contradicts itself: {second}");
@@ -114,20 +116,23 @@ pub(crate) struct RecordedClient {
 impl KvClient for RecordedClient {
     async fn get(&self, key: &str) -> Result<(String, Version), KVError> {
         let call = self.recorder.invoke(self.id, key, Input::Get);
-        let result = in_time(self.inner.get(key)).await;
+        let result = within(CALL_TIME_MAX, format!("a get of `{key}`"), self.inner.get(key)).await;
         match &result {
             Ok((value, version)) => {
                 self.recorder.complete(call, Outcome::Value { value: value.clone(), version: *version });
             }
             Err(KVError::NoKey) => self.recorder.complete(call, Outcome::NoKey),
-            Err(error @ (KVError::Version | KVError::Maybe)) => panic!("a get was answered {error:?}"),
+            Err(error @ (KVError::Version | KVError::Maybe)) => {
+                promised!(false, "client {}: a get of `{key}` was answered {error:?}", self.id);
+            }
         }
         result
     }
 
     async fn put(&self, key: &str, value: &str, version: Version) -> Result<(), KVError> {
         let call = self.recorder.invoke(self.id, key, Input::Put { value: value.to_owned(), version });
-        let result = in_time(self.inner.put(key, value, version)).await;
+        let result =
+            within(CALL_TIME_MAX, format!("a put of `{key}`"), self.inner.put(key, value, version)).await;
         let outcome = match result {
             Ok(()) => Outcome::Ok,
             Err(KVError::NoKey) => Outcome::NoKey,
@@ -137,8 +142,4 @@ impl KvClient for RecordedClient {
         self.recorder.complete(call, outcome);
         result
     }
-}
-
-async fn in_time<T>(call: impl Future<Output = T>) -> T {
-    tokio::time::timeout(CALL_TIME_MAX, call).await.expect("a call ends once its faults are over")
 }

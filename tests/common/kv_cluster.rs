@@ -20,6 +20,7 @@ use super::history::{RecordedClient, Recorder};
 use super::network::NetworkConfig;
 use super::process::ServerProcess;
 use super::proxy::Proxy;
+use super::wait::{promised, until, within};
 
 /// How long it may take until there is a leader, once a majority can talk.
 pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -168,19 +169,15 @@ impl Cluster {
 
     /// Waits until a node among these leads, and says which.
     pub(crate) async fn leader_among(&self, ids: &[u64]) -> u64 {
-        let end = Instant::now() + ELECTION_TIMEOUT;
-        loop {
+        until(ELECTION_TIMEOUT, format!("a leader among {ids:?}"), || async {
             let mut leaders = Vec::new();
             for id in ids {
                 let status = self.status(*id).await;
                 leaders.extend(status.filter(|it| it.leader == Some(*id)).map(|it| (it.term, *id)));
             }
-            if let Some((_, leader)) = leaders.into_iter().max() {
-                return leader;
-            }
-            assert!(Instant::now() < end, "no leader among {ids:?}");
-            tokio::time::sleep(STATUS_EVERY).await;
-        }
+            leaders.into_iter().max().map(|(_, leader)| leader)
+        })
+        .await
     }
 
     pub(crate) fn ids(&self) -> Vec<u64> {
@@ -198,15 +195,10 @@ impl Cluster {
 
     /// Waits until a node has applied the log up to an index.
     pub(crate) async fn caught_up(&self, id: u64, index: u64) -> StatusReply {
-        let end = Instant::now() + CATCH_UP_TIMEOUT;
-        loop {
-            let status = self.status(id).await;
-            if let Some(status) = status.filter(|status| status.applied_index >= index) {
-                return status;
-            }
-            assert!(Instant::now() < end, "node {id} has not come to {index}");
-            tokio::time::sleep(STATUS_EVERY).await;
-        }
+        until(CATCH_UP_TIMEOUT, format!("node {id} to apply the log up to {index}"), || async {
+            self.status(id).await.filter(|status| status.applied_index >= index)
+        })
+        .await
     }
 
     /// Waits until all nodes have applied all that is committed, and the same, and gives what they say.
@@ -224,7 +216,7 @@ impl Cluster {
             if statuses.len() == self.nodes.len() && statuses.iter().all(is_same) {
                 return statuses;
             }
-            assert!(Instant::now() < end, "the nodes do not agree: {statuses:?}");
+            promised!(Instant::now() < end, "the nodes do not agree: {statuses:?}");
             tokio::time::sleep(STATUS_EVERY).await;
         }
     }
@@ -284,7 +276,7 @@ impl Cluster {
         self.leader().await;
         let statuses = self.agreed().await;
         for (id, node) in &mut self.nodes {
-            assert!(node.is_running(), "node {id} has ended by itself");
+            promised!(node.is_running(), "node {id} has ended by itself");
         }
         statuses
     }
@@ -333,7 +325,7 @@ pub(crate) async fn load_at(
                 let version = match client.get(&key).await {
                     Ok((_, version)) => version,
                     Err(KVError::NoKey) => 0,
-                    Err(other) => panic!("a get was answered {other:?}"),
+                    Err(other) => unreachable!("the recorder has failed a get answered {other:?}"),
                 };
                 done += u64::from(client.put(&key, &format!("{place}-{number}"), version).await.is_ok());
                 if !every.is_zero() {
@@ -348,11 +340,16 @@ pub(crate) async fn load_at(
 
 /// Waits until clients that work until `end` have ended their last calls.
 pub(crate) async fn drained<T>(loading: tokio::task::JoinHandle<T>, end: Instant) -> T {
-    let result = tokio::time::timeout_at((end + DRAIN_TIMEOUT).into(), loading).await;
-    result.expect("the last calls end").unwrap()
+    let bound = (end + DRAIN_TIMEOUT).saturating_duration_since(Instant::now());
+    match within(bound, "the clients to end their last calls", loading).await {
+        Ok(result) => result,
+        // What the client has panicked with says whether it is a broken promise.
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
 }
 
-/// Fails the test where the future would wait for ever.
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("nobody waits for ever")
+/// Fails the test if the future takes longer than anything in a test should, and says where it was waited for.
+#[track_caller]
+pub(crate) fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    within(PATIENCE, "this to end", future)
 }

@@ -11,8 +11,12 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use super::wait::{BROKEN_PROMISE, within};
+
 /// How long a process may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a process may take to end by itself: a node answers what is under way first.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many lines of a process's output a failed test shows.
 const OUTPUT_LINES: usize = 100;
 /// The unit of CPU times in `/proc`: a Linux constant of its interface to programs, whatever the kernel's own tick is.
@@ -79,7 +83,8 @@ impl ServerProcess {
 
     /// Waits until it has ended by itself, and gives its exit code; nothing if a signal has ended it.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
-        self.child.wait().await.expect("a child can be waited for").code()
+        let ended = within(END_TIMEOUT, format!("server {} to end", self.id), self.child.wait()).await;
+        ended.expect("a child can be waited for").code()
     }
 
     /// Whether it has not ended by itself.
@@ -182,11 +187,13 @@ async fn launch(program: &PathBuf, arguments: &[OsString], output: &Output) -> (
     let mut lines = BufReader::new(stdout).lines();
     let first = tokio::time::timeout(START_TIMEOUT, lines.next_line())
         .await
-        .unwrap_or_else(|_| panic!("{arguments:?} does not listen; {output:?}"))
+        .unwrap_or_else(|_| {
+            panic!("{BROKEN_PROMISE}{arguments:?} does not listen after {START_TIMEOUT:?}; {output:?}")
+        })
         .expect("its output is text");
     let Some(first) = first else {
         let _last_words = tokio::time::timeout(START_TIMEOUT, errors).await;
-        panic!("{arguments:?} ended before it listened; {output:?}");
+        panic!("{BROKEN_PROMISE}{arguments:?} ended before it listened; {output:?}");
     };
     keep(lines.into_inner(), output);
     let event: serde_json::Value =

@@ -7,7 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::task::JoinError;
 
-use crate::round::Measured;
+use crate::common::wait::BROKEN_PROMISE;
+use crate::round::{Measured, Unmet};
 use crate::scenario::Scenario;
 
 const HEAD: &str =
@@ -15,6 +16,54 @@ const HEAD: &str =
 
 /// With fewer rounds a slope of memory would be noise: each scenario should have come twice.
 const SLOPE_ROUNDS_MIN: usize = 28;
+
+/// Why a round is not ok. Only a violation says something about the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Failure {
+    /// Something that the round needs has not happened, so that it has shown nothing.
+    PreconditionNotMet,
+    /// An assertion of the soak itself does not hold, or it was interrupted.
+    Harness,
+    /// The store has broken a promise.
+    Violation,
+}
+
+impl Failure {
+    /// What a task that has panicked was about, and what it said.
+    pub(crate) fn of(failed: JoinError) -> (Self, String) {
+        let said = words(failed);
+        match said.strip_prefix(BROKEN_PROMISE) {
+            Some(promise) => (Self::Violation, promise.to_owned()),
+            None => (Self::Harness, said),
+        }
+    }
+
+    /// The exit code of a run whose worst failure is this one. Code 2 is that of wrong arguments.
+    pub(crate) fn exit_code(self) -> u8 {
+        match self {
+            Self::Violation => 1,
+            Self::PreconditionNotMet => 3,
+            Self::Harness => 4,
+        }
+    }
+
+    /// The word in JSON.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Violation => "violation",
+            Self::PreconditionNotMet => "precondition_not_met",
+            Self::Harness => "harness_failure",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Violation => "VIOLATION",
+            Self::PreconditionNotMet => "precondition not met",
+            Self::Harness => "harness failure",
+        }
+    }
+}
 
 /// Tells, and adds up.
 pub(crate) struct Report {
@@ -27,7 +76,7 @@ pub(crate) struct Report {
     memory: Vec<(f64, f64)>,
     rounds: u64,
     operations: usize,
-    violations: u64,
+    failures: Vec<Failure>,
 }
 
 impl Report {
@@ -47,7 +96,7 @@ impl Report {
             memory: Vec::new(),
             rounds: 0,
             operations: 0,
-            violations: 0,
+            failures: Vec::new(),
         }
     }
 
@@ -105,37 +154,44 @@ impl Report {
         }
     }
 
-    /// A round has broken a promise: why, and the commands that run it again, alone and with all before it.
-    pub(crate) fn violation(
+    /// A round has shown nothing.
+    pub(crate) fn unmet(&mut self, seed: u64, scenario: Scenario, unmet: &Unmet, repeat: &[String; 2]) {
+        self.failure(seed, scenario, (Failure::PreconditionNotMet, &unmet.0), repeat);
+    }
+
+    /// A round has failed: why, and the commands that run it again, alone and with all before it.
+    pub(crate) fn failure(
         &mut self,
         seed: u64,
         scenario: Scenario,
-        failed: JoinError,
+        (failure, why): (Failure, &str),
         repeat: &[String; 2],
     ) {
-        self.violations += 1;
-        let why = words(failed);
+        self.failures.push(failure);
         let [alone, all] = repeat;
         if self.is_json {
             self.print_json(&json!({
                 "seed": seed,
                 "scenario": scenario.name(),
-                "result": "violation",
-                "violation": why,
+                "result": failure.name(),
+                "why": why,
                 "repeat": alone,
                 "repeat_all": all,
             }));
         } else {
-            self.print(&format!("{seed:>10}  {:<15} VIOLATION: {why}", scenario.name()));
+            self.print(&format!("{seed:>10}  {:<15} {}: {why}", scenario.name(), failure.title()));
             self.print(&format!("the round again: {alone}\nwith all before it: {all}"));
         }
     }
 
-    /// The run is over. Says whether all promises were kept.
-    pub(crate) fn end(self) -> bool {
+    /// The run is over. Gives its exit code: that of the worst failure, or 0.
+    pub(crate) fn end(self) -> u8 {
         self.progress.finish_and_clear();
         let slope = slope(&self.memory);
         let seconds = self.began.elapsed().as_secs_f64();
+        let count = |wanted: Failure| self.failures.iter().filter(|failure| **failure == wanted).count();
+        let (violations, unmet, harness) =
+            (count(Failure::Violation), count(Failure::PreconditionNotMet), count(Failure::Harness));
         if self.is_json {
             println!(
                 "{}",
@@ -144,18 +200,21 @@ impl Report {
                     "seconds": seconds,
                     "operations": self.operations,
                     "memory_mb_per_hour": slope,
-                    "violations": self.violations,
+                    "violations": violations,
+                    "preconditions_not_met": unmet,
+                    "harness_failures": harness,
                 })
             );
         } else {
             let slope =
-                slope.map_or("too few rounds to tell".to_owned(), |it| format!("{it:+.2} MB an hour"));
+                slope.map_or("too few rounds for a slope".to_owned(), |it| format!("{it:+.2} MB an hour"));
             println!(
-                "{} rounds in {seconds:.0} s, {} operations; memory: {slope}; violations: {}",
-                self.rounds, self.operations, self.violations
+                "{} rounds ok in {seconds:.0} s, {} operations; memory: {slope}; violations: {violations}; \
+                 preconditions not met: {unmet}; harness failures: {harness}",
+                self.rounds, self.operations
             );
         }
-        self.violations == 0
+        self.failures.into_iter().max().map_or(0, Failure::exit_code)
     }
 
     fn print_json(&self, line: &Value) {

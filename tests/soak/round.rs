@@ -5,15 +5,19 @@
 //! of it, and in the end reads all of it: a key that nobody has written since must be as it was, however long ago that is,
 //! and what is read is where the next round's record begins. That is sound since every call of a round has ended by then,
 //! and an ended put takes no effect later: the version that it names is past.
+//!
+//! A round has preconditions: without a snapshot and a put it would show little. Clients therefore work until both have
+//! happened, within a bound. A round that does not get there is [`Unmet`], which is not a broken promise.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use tokio::task::JoinSet;
 use traitwire::{KVError, KvClient, RpcClient, Version};
-use traitwire_checker::{History, Input, Outcome};
+use traitwire_checker::{History, Input, Operation, Outcome};
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 use traitwire_kv::kv_single::client::SingleKvClient;
 use traitwire_kv::lock::Lock;
@@ -23,6 +27,7 @@ use crate::common::contention::contend;
 use crate::common::history::{RecordedClient, Recorder};
 use crate::common::kv_cluster::{Cluster, drained};
 use crate::common::network::NetworkConfig;
+use crate::common::wait::promised;
 use crate::scenario::Scenario;
 
 const NODES: u64 = 5;
@@ -35,8 +40,11 @@ const PLAIN_CLIENT: u64 = 100;
 const KEYS: u64 = 192;
 const KEYS_PER_ROUND: u64 = 16;
 const VALUE_BYTES: usize = 400;
-/// So little that even a round in which half of everything is lost has snapshots.
-const SNAPSHOT_LOG_BYTES: &str = "10000";
+/// How long a log a node keeps before it takes a snapshot, at least. It takes one after up to four times as much, since the
+/// state is larger than this.
+const SNAPSHOT_LOG_BYTES: &str = "5000";
+/// How long clients go on working, once the time of a round is over, until a snapshot has been taken.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The key of the lock.
 const LOCK: &str = "lock";
 /// How many keys are read at once when all of them are.
@@ -59,6 +67,10 @@ pub(crate) struct Soak {
     plain_clients: Vec<SingleKvClient>,
     known: BTreeMap<String, Held>,
 }
+
+/// Why a round has shown nothing: something that it needs has not happened, though no promise was broken.
+#[derive(Debug)]
+pub(crate) struct Unmet(pub(crate) String);
 
 /// What a round was like.
 pub(crate) struct Measured {
@@ -86,8 +98,13 @@ pub(crate) struct NodeMeasured {
 impl Soak {
     /// A cluster whose keys are written.
     pub(crate) async fn start() -> Self {
+        Self::start_with(SNAPSHOT_LOG_BYTES).await
+    }
+
+    /// The same, with another size of the log from which on a snapshot is taken.
+    pub(crate) async fn start_with(snapshot_log_bytes: &str) -> Self {
         let reliable = NetworkConfig::reliable();
-        let arguments = ["--snapshot-log-bytes", SNAPSHOT_LOG_BYTES];
+        let arguments = ["--snapshot-log-bytes", snapshot_log_bytes];
         let cluster = Cluster::start_with(NODES, reliable.clone(), reliable, &arguments).await;
         let clients = (1..=CLIENTS).map(|id| ClusterKvClient::new(cluster.urls(), id)).collect();
         let plain = (CLIENTS + 1..).zip(cluster.urls());
@@ -96,7 +113,8 @@ impl Soak {
         let recorder = Recorder::new();
         let client = recorder.client(1, soak.clients[0].clone());
         for number in 0..KEYS {
-            assert_eq!(client.put(&key(number), &value("first "), 0).await, Ok(()));
+            let written = client.put(&key(number), &value("first "), 0).await;
+            promised!(written == Ok(()), "the first put of a key was answered {written:?}");
         }
         soak.known = soak.read_all(&recorder).await;
         recorder.check();
@@ -104,7 +122,23 @@ impl Soak {
     }
 
     /// Runs a round. A promise that is broken is a panic.
-    pub(crate) async fn round(&mut self, seed: u64, scenario: Scenario, time: Duration) -> Measured {
+    pub(crate) async fn round(
+        &mut self,
+        seed: u64,
+        scenario: Scenario,
+        time: Duration,
+    ) -> Result<Measured, Unmet> {
+        self.round_within(seed, scenario, time, SNAPSHOT_TIMEOUT).await
+    }
+
+    /// The same, with another bound for what must have happened.
+    pub(crate) async fn round_within(
+        &mut self,
+        seed: u64,
+        scenario: Scenario,
+        time: Duration,
+        snapshot_timeout: Duration,
+    ) -> Result<Measured, Unmet> {
         let mut random = Rng::with_seed(seed);
         self.cluster.reseed(&mut random);
         let before = self.cluster.settle().await;
@@ -119,26 +153,48 @@ impl Soak {
         let end = Instant::now() + time;
         let plain = random.choice(&self.plain_clients).expect("there is one for each node").clone();
         let workers = clients.into_iter().chain([recorder.client(PLAIN_CLIENT, plain)]);
-        let working = tokio::spawn(work(workers.collect(), seed, random.fork(), end));
+        let stop = Arc::new(AtomicBool::new(false));
+        let working = tokio::spawn(work(workers.collect(), seed, random.fork(), Arc::clone(&stop)));
         let contending = tokio::spawn(contend(locks, time));
         scenario.disturb(&mut self.cluster, &mut random, end).await;
+        let has_snapshot = self.has_snapshot_after(newest_snapshot(&before), snapshot_timeout).await;
+        stop.store(true, Ordering::Relaxed);
         self.cluster.set_network(&NetworkConfig::reliable());
         self.cluster.heal();
         let healed = Instant::now();
         drained(working, healed).await;
         let lock_cycles: Vec<u64> = drained(contending, healed).await;
-        if scenario == Scenario::Calm {
-            assert!(lock_cycles.iter().all(|cycles| *cycles > 0), "some never got the lock: {lock_cycles:?}");
-        }
 
         let history = recorder.history();
         let after = self.cluster.settle().await;
         self.known = self.read_all(&recorder).await;
         recorder.check();
-        let mut measured = Measured::of(&history, &before, &after);
-        measured.lock_cycles = lock_cycles.iter().sum();
-        measured.nodes = self.measure_nodes().await;
-        measured
+        let nodes = self.measure_nodes().await;
+        if !has_snapshot {
+            return Err(Unmet(format!(
+                "no node took a snapshot within {snapshot_timeout:?} after the faults, though {} operations were done",
+                history.operations().len()
+            )));
+        }
+        let measured = Measured::of(&history, &before, &after)?;
+        Ok(Measured { lock_cycles: lock_cycles.iter().sum(), nodes, ..measured })
+    }
+
+    /// Waits until a node has a snapshot beyond `index`; false if that takes longer than `bound`.
+    async fn has_snapshot_after(&self, index: u64, bound: Duration) -> bool {
+        let end = Instant::now() + bound;
+        loop {
+            for id in self.cluster.ids() {
+                let status = self.cluster.status(id).await;
+                if status.is_some_and(|status| status.snapshot_index > index) {
+                    return true;
+                }
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// The clients of a round, which write into its record.
@@ -159,7 +215,7 @@ impl Soak {
                     match client.get(&key).await {
                         Ok(held) => found.push((key, held)),
                         Err(KVError::NoKey) => {}
-                        Err(other) => panic!("a get was answered {other:?}"),
+                        Err(other) => unreachable!("the recorder has failed a get answered {other:?}"),
                     }
                 }
                 found
@@ -180,7 +236,7 @@ impl Soak {
                 if bytes <= DATA_BYTES_MAX {
                     break bytes;
                 }
-                assert!(Instant::now() < end, "node {id} keeps {bytes} bytes on its disk");
+                promised!(Instant::now() < end, "node {id} keeps {bytes} bytes on its disk");
                 tokio::time::sleep(LOOK_EVERY).await;
             };
             nodes.push(NodeMeasured {
@@ -195,29 +251,31 @@ impl Soak {
 }
 
 impl Measured {
-    fn of(history: &History, before: &[StatusReply], after: &[StatusReply]) -> Self {
+    fn of(history: &History, before: &[StatusReply], after: &[StatusReply]) -> Result<Self, Unmet> {
         let completions =
             || history.operations().iter().filter_map(|it| it.completion.as_ref().map(|end| (it, end)));
         let mut times: Vec<_> = completions().map(|(it, (at, _))| at - it.invoked).collect();
         times.sort_unstable();
-        let done = completions()
-            .filter(|(it, (_, outcome))| matches!((&it.input, outcome), (Input::Put { .. }, Outcome::Ok)));
-        assert!(done.count() > 0, "nothing was done at all");
+        let is_put = |it: &Operation| matches!(it.input, Input::Put { .. });
+        if !completions().any(|(it, (_, outcome))| is_put(it) && *outcome == Outcome::Ok) {
+            return Err(Unmet(format!("none of {} operations was a put that succeeded", times.len())));
+        }
         let term = |statuses: &[StatusReply]| statuses.iter().map(|it| it.term).max().unwrap_or(0);
-        let snapshot =
-            |statuses: &[StatusReply]| statuses.iter().map(|it| it.snapshot_index).max().unwrap_or(0);
-        let snapshot_moved = snapshot(after) - snapshot(before);
-        assert!(snapshot_moved > 0, "there was no snapshot");
-        Self {
+        Ok(Self {
             operations: history.operations().len(),
             maybe: completions().filter(|(_, (_, outcome))| *outcome == Outcome::Maybe).count(),
             p99: Duration::from_nanos(times[times.len() * 99 / 100]),
             lock_cycles: 0,
-            terms: term(after) - term(before),
-            snapshot_moved,
+            terms: term(after).saturating_sub(term(before)),
+            snapshot_moved: newest_snapshot(after).saturating_sub(newest_snapshot(before)),
             nodes: Vec::new(),
-        }
+        })
     }
+}
+
+/// The index of the newest snapshot that any node has.
+fn newest_snapshot(statuses: &[StatusReply]) -> u64 {
+    statuses.iter().map(|it| it.snapshot_index).max().unwrap_or(0)
 }
 
 fn key(number: u64) -> String {
@@ -229,21 +287,27 @@ fn value(text: &str) -> String {
     format!("{text:v<VALUE_BYTES$}")
 }
 
-/// Clients that read and write the keys of the round with this seed until `end`.
-async fn work(clients: Vec<Arc<RecordedClient>>, seed: u64, mut random: Rng, end: Instant) {
+/// Clients that read and write the keys of the round with this seed until they are told to stop.
+async fn work(clients: Vec<Arc<RecordedClient>>, seed: u64, mut random: Rng, stop: Arc<AtomicBool>) {
     let mut running = JoinSet::new();
     for (place, client) in clients.into_iter().enumerate() {
-        running.spawn(work_alone(client, format!("{seed}-{place}"), seed, random.fork(), end));
+        running.spawn(work_alone(client, format!("{seed}-{place}"), seed, random.fork(), Arc::clone(&stop)));
     }
     running.join_all().await;
 }
 
-async fn work_alone(client: Arc<RecordedClient>, name: String, seed: u64, mut random: Rng, end: Instant) {
+async fn work_alone(
+    client: Arc<RecordedClient>,
+    name: String,
+    seed: u64,
+    mut random: Rng,
+    stop: Arc<AtomicBool>,
+) {
     let first = (seed % KEYS) * KEYS_PER_ROUND;
     // What it has seen last: some puts go by that, and meet what others have written since.
     let mut seen = BTreeMap::new();
     for number in 0_u64.. {
-        if Instant::now() >= end {
+        if stop.load(Ordering::Relaxed) {
             break;
         }
         let key = key((first + random.u64(..KEYS_PER_ROUND)) % KEYS);
