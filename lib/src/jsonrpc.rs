@@ -21,23 +21,63 @@ pub(crate) const INTERNAL_ERROR: i32 = -32603;
 /// Any other error; `data` holds the Connect error object.
 pub(crate) const SERVER_ERROR: i32 = -32000;
 
-/// A request, or a notification when `id` is missing. `timeout_ms` and `traceparent` are extensions: what differs
-/// between the calls of one batch and would otherwise be a header.
+/// A request, or a notification when `id` is missing.
+///
+/// Three members are extensions. `timeout_ms` and `traceparent` differ between the calls of one batch and would otherwise
+/// be headers. `message` says how to read `params`, see [`Request::arguments`].
 #[derive(Debug, Deserialize)]
 pub(crate) struct Request<'a> {
     #[serde(borrow)]
     pub(crate) jsonrpc: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) method: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(crate) params: Option<&'a RawValue>,
-    // A null id is an id: only a missing one makes a notification.
+    #[serde(default)]
+    pub(crate) message: bool,
+    // A null id is an id; only a missing one makes a notification.
     #[serde(borrow, default, deserialize_with = "present")]
     pub(crate) id: Option<&'a RawValue>,
     #[serde(default)]
     pub(crate) timeout_ms: Option<u64>,
     #[serde(borrow, default)]
     pub(crate) traceparent: Option<Cow<'a, str>>,
+}
+
+/// What a request gives its method.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Arguments<'a> {
+    /// Nothing.
+    None,
+    /// A null: the message of a method that takes one, and nothing for any other.
+    Null,
+    /// The message itself.
+    Message(&'a RawValue),
+    /// The fields of the message in their order, or a message that has no fields as the only element.
+    ByPosition(&'a RawValue),
+}
+
+impl<'a> Request<'a> {
+    /// How `params` gives the arguments.
+    ///
+    /// JSON-RPC has no form for a message that is not an object: an array holds positions, and neither null nor a scalar
+    /// is allowed. Such a message travels as the only element of an array, and `"message": true` tells the server that
+    /// the element is the whole message. Servers that do not know the member still see one argument by position.
+    pub(crate) fn arguments(&self) -> Result<Arguments<'a>, &'static str> {
+        let Some(params) = self.params else { return Ok(Arguments::None) };
+        if self.message {
+            let message = serde_json::from_str::<[&RawValue; 1]>(params.get());
+            return match message {
+                Ok([message]) => Ok(Arguments::Message(message)),
+                Err(_) => Err("with `\"message\": true`, `params` must be an array of one element"),
+            };
+        }
+        Ok(match params.get().as_bytes()[0] {
+            b'n' => Arguments::Null,
+            b'[' => Arguments::ByPosition(params),
+            _ => Arguments::Message(params),
+        })
+    }
 }
 
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
@@ -92,10 +132,15 @@ impl ErrorObject {
 
 /// Whether a JSON text is an array, by its first character: a batch, or arguments by position.
 pub(crate) fn is_array(json: &[u8]) -> bool {
-    json.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+    first_byte(json) == Some(b'[')
 }
 
-/// Appends a request, whose arguments are JSON already.
+/// The first character of a JSON text, which decides what kind of value it is.
+fn first_byte(json: &[u8]) -> Option<u8> {
+    json.iter().copied().find(|byte| !byte.is_ascii_whitespace())
+}
+
+/// Appends a request, whose arguments are JSON already; [`Request::arguments`] says how they stand in `params`.
 pub(crate) fn write_request(
     out: &mut Vec<u8>,
     id: usize,
@@ -106,8 +151,19 @@ pub(crate) fn write_request(
 ) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");
     write_json(out, method);
-    out.extend_from_slice(b",\"params\":");
-    out.extend_from_slice(arguments);
+    match first_byte(arguments) {
+        Some(b'{') => {
+            out.extend_from_slice(b",\"params\":");
+            out.extend_from_slice(arguments);
+        }
+        // A request alone has an empty body then.
+        None => {}
+        Some(_) => {
+            out.extend_from_slice(b",\"params\":[");
+            out.extend_from_slice(arguments);
+            out.extend_from_slice(b"],\"message\":true");
+        }
+    }
     if let Some(timeout_ms) = timeout_ms {
         out.extend_from_slice(b",\"timeout_ms\":");
         write_json(out, &timeout_ms);

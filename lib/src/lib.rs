@@ -30,6 +30,8 @@ pub use rpc::{RpcClient, RpcClientBuilder, Server};
 pub use server::{HttpServer, Limits, Probe, serve};
 pub use traitwire_macros::service;
 pub use traitwire_schema::{Compat, Idempotency, MethodDescriptor, Parameters, ServiceDescriptor, schema_of};
+#[cfg(any(test, feature = "testing"))]
+pub use transport::{BodyPieces, Network};
 pub use transport::{CoalesceLimits, HttpTransport, InProcess, Transport};
 #[cfg(feature = "testing")]
 pub use transport::{Faults, FaultyTransport};

@@ -8,6 +8,8 @@ mod handler;
 mod health;
 mod http;
 mod limits;
+#[cfg(any(test, feature = "testing"))]
+mod network;
 mod positions;
 mod router;
 mod service;

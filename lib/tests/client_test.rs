@@ -222,3 +222,57 @@ async fn deadlines_travel_over_http_alone_and_in_batches() {
     assert_eq!(seen.len(), 64);
     assert!(seen.iter().all(|left_ms| (3_000..=5_000).contains(left_ms)), "{seen:?}");
 }
+
+/// Calls that never end by themselves; a channel tells of each that begins and of each that is dropped.
+#[traitwire::service(prefix = "endless")]
+trait Endless: Send + Sync {
+    /// Changes nothing.
+    #[rpc(read_only)]
+    async fn look(&self) -> RpcResult<()>;
+}
+
+#[derive(Debug, PartialEq)]
+enum Handled {
+    Begun,
+    Stopped,
+}
+
+struct Telling(tokio::sync::mpsc::UnboundedSender<Handled>);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let _over = self.0.send(Handled::Stopped);
+    }
+}
+
+#[traitwire::async_trait]
+impl Endless for tokio::sync::mpsc::UnboundedSender<Handled> {
+    async fn look(&self) -> RpcResult<()> {
+        let _told = Telling(self.clone());
+        self.send(Handled::Begun).unwrap();
+        std::future::pending().await
+    }
+}
+
+/// When callers leave, the server stops working on their calls, whether those share exchanges or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_that_change_nothing_stop_when_all_callers_leave() {
+    let (sender, mut handled) = tokio::sync::mpsc::unbounded_channel();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(traitwire::serve(listener, EndlessServer::new(sender), std::future::pending()));
+    let stub = EndlessStub::connect(url);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let stub = stub.clone();
+        calls.spawn(async move { stub.look().await });
+    }
+    for _ in 0..64 {
+        assert_eq!(handled.recv().await, Some(Handled::Begun));
+    }
+    calls.shutdown().await;
+    for _ in 0..64 {
+        let stopped = tokio::time::timeout(Duration::from_secs(20), handled.recv()).await;
+        assert_eq!(stopped, Ok(Some(Handled::Stopped)));
+    }
+}

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::service::Service;
 use crate::call::{Call, TRACEPARENT, deadline_after, earlier};
 use crate::error::{RpcError, RpcResult};
-use crate::jsonrpc::{self, ErrorObject, Request, is_array};
+use crate::jsonrpc::{self, Arguments, ErrorObject, Request, is_array};
 
 /// The method that gives the OpenRPC document (OpenRPC specification, "Service Discovery Method").
 const DISCOVER: &str = "rpc.discover";
@@ -149,15 +149,26 @@ fn start(
         let document = service.discover();
         return Ok(Started { is_notification, running: Box::pin(std::future::ready((id, document))) });
     }
-    let arguments = match request.params {
-        None => Bytes::from_static(b"{}"),
-        Some(params) => body.slice_ref(params.get().as_bytes()),
+    let arguments = match request.arguments() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            let refused = (id, Err(RpcError::invalid_argument(message)));
+            return Ok(Started { is_notification, running: Box::pin(std::future::ready(refused)) });
+        }
     };
     let own_deadline = request.timeout_ms.and_then(|ms| deadline_after(Duration::from_millis(ms)));
+    let by_position = matches!(arguments, Arguments::ByPosition(_));
+    let method = Cow::Owned(request.method.into_owned());
     let mut call = Call {
+        arguments: match arguments {
+            Arguments::Message(params) | Arguments::ByPosition(params) => {
+                body.slice_ref(params.get().as_bytes())
+            }
+            Arguments::Null if service.takes_null(&method) => Bytes::from_static(b"null"),
+            Arguments::Null | Arguments::None => Bytes::from_static(b"{}"),
+        },
         descriptor: None,
-        method: Cow::Owned(request.method.into_owned()),
-        arguments,
+        method,
         deadline: earlier(envelope.deadline, own_deadline),
         headers: Arc::clone(&envelope.headers),
     };
@@ -166,7 +177,6 @@ fn start(
     }
     let service = service.clone();
     let running = Box::pin(async move {
-        let by_position = is_array(&call.arguments);
         let result =
             if by_position { service.call_by_position(call).await } else { service.call(call).await };
         (id, result)

@@ -105,6 +105,13 @@ impl HttpServer {
         })
     }
 
+    /// The server without sockets, for an [`HttpTransport`](crate::HttpTransport) in a test.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn into_network(self) -> Arc<dyn crate::transport::Network> {
+        let service = Service::new(self.server, self.layers, self.limits, self.pages, self.health);
+        Arc::new(super::network::InMemory(service))
+    }
+
     /// Serves on `listener` until `shutdown` ends; then no connection is accepted, and calls that are under way have
     /// [`Limits::shutdown_timeout`] to end.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {

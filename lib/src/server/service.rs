@@ -78,6 +78,11 @@ impl Service {
         self.shared.handler.method(name).is_some()
     }
 
+    /// Whether a JSON null can be the message of this method: it has no named fields, or nothing is known of it.
+    pub(super) fn takes_null(&self, name: &str) -> bool {
+        self.shared.handler.method(name).is_none_or(|method| self.shared.positions.of(method).is_none())
+    }
+
     /// Room for so many bytes of a body, until the permit is dropped; nothing when all of it is taken.
     pub(super) fn hold_body(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).ok()?;

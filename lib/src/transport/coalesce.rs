@@ -5,6 +5,8 @@
 //! holds up no fast one for longer. A call with nothing under way is sent at once, by itself.
 
 mod batch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,11 +16,11 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use self::batch::{deliver, encode, goes_with};
-use super::exchange::{Exchange, failed, refusal};
+use self::batch::{Waiting, encode, goes_with, latest_deadline, shared_headers};
+use super::exchange::{Exchange, check_bytes, piece, refusal, whole};
 use crate::call::Call;
 use crate::codegen::BoxFuture;
-use crate::error::{Code, RpcError, RpcResult};
+use crate::error::{RpcError, RpcResult};
 use crate::jsonrpc::Splitter;
 
 /// How calls made at the same time share exchanges.
@@ -66,6 +68,17 @@ impl CoalesceLimits {
 
 /// Up to how many calls are few: then the time that an exchange takes is nearly all its own, and another one costs no call much.
 const FEW_CALLS: usize = 32;
+
+/// Whether the path of a URL can end with this name as it is, so that the server reads the same name. Any other name
+/// travels in JSON.
+fn is_path_segment(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    name.bytes().all(is_plain) && !matches!(name, "" | "." | "..")
+}
+
+fn given_up() -> RpcError {
+    RpcError::unavailable("the exchange was given up")
+}
 
 type ReplySender = oneshot::Sender<RpcResult<Bytes>>;
 type ReplyReceiver = oneshot::Receiver<RpcResult<Bytes>>;
@@ -122,15 +135,13 @@ impl Lane {
     /// exchange.
     pub(super) fn send(self: &Arc<Self>, call: Call) -> BoxFuture<'_, RpcResult<Bytes>> {
         if self.limits.items <= 1 || call.arguments.len() >= self.limits.bytes {
-            return Box::pin(self.exchange.lone(call));
+            return Box::pin(self.alone(call));
         }
         match self.join(call) {
-            Ok(Joined::Waits(reply)) => Box::pin(async {
-                reply.await.unwrap_or_else(|_| Err(RpcError::unavailable("the exchange was given up")))
-            }),
+            Ok(Joined::Waits(reply)) => Box::pin(async { reply.await.unwrap_or_else(|_| Err(given_up())) }),
             Ok(Joined::Goes(call, unanswered)) => Box::pin(async {
                 let _unanswered = unanswered;
-                self.exchange.lone(call).await
+                self.alone(call).await
             }),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -215,7 +226,7 @@ impl Lane {
                 break;
             }
             let queued = state.queue.pop_front().expect("the queue has a front");
-            // Who has stopped waiting is not sent.
+            // A call whose caller has left is not sent.
             if !queued.reply.is_closed() {
                 bytes += queued.call.arguments.len();
                 batch.push(queued);
@@ -229,60 +240,79 @@ impl Lane {
         Some((batch, unanswered))
     }
 
-    async fn run(self: Arc<Self>, mut batch: Vec<Queued>, unanswered: Unanswered) {
-        if batch.len() == 1 {
-            let queued = batch.swap_remove(0);
-            let result = self.exchange.lone(queued.call).await;
-            // The caller may have left meanwhile.
-            let _left = queued.reply.send(result);
-            return;
+    /// Sends one call in an exchange of its own, which ends with the future.
+    async fn alone(&self, call: Call) -> RpcResult<Bytes> {
+        if is_path_segment(&call.method) {
+            return self.exchange.lone(call, self.limits.reply_bytes).await;
         }
-        let headers = Arc::clone(&batch[0].call.headers);
-        // A call without a deadline leaves the batch without one.
-        let deadline =
-            batch.iter().map(|queued| queued.call.deadline).reduce(|a, b| Some(a?.max(b?))).flatten();
-        let body = encode(&batch, deadline);
-        let mut waiting: Vec<Option<ReplySender>> =
-            batch.into_iter().map(|queued| Some(queued.reply)).collect();
-        let error = match self.exchange.post("", body, &headers, deadline).await {
-            Err(error) => error,
-            Ok(response) => self.receive(response, &mut waiting, unanswered).await,
-        };
-        for reply in waiting.into_iter().flatten() {
-            let _left = reply.send(Err(error.clone()));
-        }
+        let (reply, waiting) = oneshot::channel();
+        self.exchange(vec![Queued { call, reply, since: Instant::now() }], None).await;
+        waiting.await.unwrap_or_else(|_| Err(given_up()))
     }
 
-    /// Hands out replies as they arrive; gives what the calls that got none are told.
+    async fn run(self: Arc<Self>, mut batch: Vec<Queued>, unanswered: Unanswered) {
+        if batch.len() > 1 {
+            return self.exchange(batch, Some(unanswered)).await;
+        }
+        let Queued { call, mut reply, .. } = batch.swap_remove(0);
+        let result = tokio::select! {
+            biased;
+            result = self.alone(call) => result,
+            () = reply.closed() => return,
+        };
+        // The caller may leave at this moment.
+        let _left = reply.send(result);
+    }
+
+    /// Sends calls in one exchange and hands out their replies. When all callers have left, the exchange is dropped, which
+    /// closes its connection: so the server stops working on calls that change nothing.
+    async fn exchange(&self, batch: Vec<Queued>, unanswered: Option<Unanswered>) {
+        let headers = shared_headers(&batch[0].call);
+        let deadline = latest_deadline(&batch);
+        let body = encode(&batch, deadline);
+        let mut waiting = Waiting::new(batch);
+        let posted = waiting.unless_all_leave(self.exchange.post("", body, &headers, deadline)).await;
+        let error = match posted {
+            None => return,
+            Some(Err(error)) => error,
+            Some(Ok(response)) => match self.receive(response, &mut waiting, unanswered).await {
+                None => return,
+                Some(error) => error,
+            },
+        };
+        waiting.fail(&error);
+    }
+
+    /// Hands out replies as they arrive. Gives the error of the calls that got none, or nothing when all callers have left.
     async fn receive(
         &self,
         mut response: reqwest::Response,
-        waiting: &mut [Option<ReplySender>],
-        unanswered: Unanswered,
-    ) -> RpcError {
+        waiting: &mut Waiting,
+        unanswered: Option<Unanswered>,
+    ) -> Option<RpcError> {
         let status = response.status();
         if !status.is_success() {
-            return match response.bytes().await {
-                Ok(body) => refusal(status, &body),
-                Err(error) => failed(&error),
-            };
+            let body = waiting.unless_all_leave(whole(response, self.limits.reply_bytes)).await?;
+            return Some(body.map_or_else(|error| error, |body| refusal(status, &body)));
         }
-        let mut unanswered = Some(unanswered);
+        let mut unanswered = unanswered;
         let mut splitter = Splitter::default();
         loop {
-            match response.chunk().await {
-                Err(error) => return failed(&error),
-                Ok(None) => return RpcError::unavailable("the server did not answer this call of a batch"),
+            match waiting.unless_all_leave(piece(&mut response)).await? {
+                Err(error) => return Some(error),
+                Ok(None) => {
+                    return Some(RpcError::unavailable("the server did not answer this call of a batch"));
+                }
                 Ok(Some(piece)) => splitter.push(piece),
             }
             while let Some(object) = splitter.next_object() {
-                if let Err(error) = deliver(&object, waiting) {
-                    return error;
+                if let Err(error) = waiting.deliver(&object) {
+                    return Some(error);
                 }
             }
             drop(unanswered.take());
-            if splitter.held_bytes() > self.limits.reply_bytes {
-                return RpcError::new(Code::ResourceExhausted, "a reply is over the client's limit of bytes");
+            if let Err(error) = check_bytes(splitter.held_bytes(), self.limits.reply_bytes) {
+                return Some(error);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use reqwest::{Client, Method, Request, Response, Url};
 use tokio::time::Instant;
 
@@ -23,9 +23,26 @@ const URLS_MAX: usize = 1_024;
 
 /// One HTTP request and its response.
 pub(super) struct Exchange {
-    // What is wrong with the URL shows at each call: the constructors cannot fail.
-    endpoint: Result<(Client, Url), RpcError>,
+    // Each call reports what is wrong with the URL: the constructors cannot fail.
+    endpoint: Result<(Carrier, Url), RpcError>,
     urls: Mutex<HashMap<String, Url>>,
+}
+
+/// What carries HTTP requests.
+enum Carrier {
+    Sockets(Client),
+    #[cfg(any(test, feature = "testing"))]
+    Network(std::sync::Arc<dyn super::network::Network>),
+}
+
+impl Carrier {
+    async fn execute(&self, request: Request) -> RpcResult<Response> {
+        match self {
+            Self::Sockets(client) => client.execute(request).await.map_err(|error| failed(&error)),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Network(network) => super::network::execute(&**network, request).await,
+        }
+    }
 }
 
 impl Exchange {
@@ -33,11 +50,18 @@ impl Exchange {
         Self { endpoint: endpoint(url).map_err(RpcError::not_executed), urls: Mutex::default() }
     }
 
-    /// Sends one call as `POST /{method}`.
-    pub(super) async fn lone(&self, call: Call) -> RpcResult<Bytes> {
+    /// Exchanges that a test carries itself.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn over(network: std::sync::Arc<dyn super::network::Network>) -> Self {
+        let base = Url::parse("http://network.test/").expect("a constant URL is valid");
+        Self { endpoint: Ok((Carrier::Network(network), base)), urls: Mutex::default() }
+    }
+
+    /// Sends one call as `POST /{method}`; its reply may have this many bytes.
+    pub(super) async fn lone(&self, call: Call, reply_bytes: usize) -> RpcResult<Bytes> {
         let response = self.post(&call.method, call.arguments, &call.headers, call.deadline).await?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| failed(&error))?;
+        let body = whole(response, reply_bytes).await?;
         if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
@@ -49,7 +73,7 @@ impl Exchange {
         headers: &HeaderMap,
         deadline: Option<Instant>,
     ) -> RpcResult<Response> {
-        let (client, base) = self.endpoint.as_ref().map_err(Clone::clone)?;
+        let (carrier, base) = self.endpoint.as_ref().map_err(Clone::clone)?;
         let mut request = Request::new(Method::POST, self.url(base, path));
         *request.headers_mut() = headers.clone();
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -59,11 +83,9 @@ impl Exchange {
             request.headers_mut().insert(TIMEOUT_MS.clone(), HeaderValue::from(left_ms));
         }
         *request.body_mut() = Some(body.into());
-        client.execute(request).await.map_err(|error| failed(&error))
+        carrier.execute(request).await
     }
-}
 
-impl Exchange {
     /// The URL of a method; building one costs more than the rest of the request.
     fn url(&self, base: &Url, path: &str) -> Url {
         let mut urls = self.urls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +103,39 @@ impl Exchange {
     }
 }
 
-fn endpoint(url: &str) -> Result<(Client, Url), RpcError> {
+/// The body of a response of at most `bytes_max` bytes.
+pub(super) async fn whole(mut response: Response, bytes_max: usize) -> RpcResult<Bytes> {
+    let Some(first) = piece(&mut response).await? else { return Ok(Bytes::new()) };
+    check_bytes(first.len(), bytes_max)?;
+    // Most bodies are one piece, which needs no copy.
+    let Some(second) = piece(&mut response).await? else { return Ok(first) };
+    let mut body = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(piece_of_body) = next {
+        check_bytes(body.len() + piece_of_body.len(), bytes_max)?;
+        body.extend_from_slice(&piece_of_body);
+        next = piece(&mut response).await?;
+    }
+    Ok(body.freeze())
+}
+
+/// The next piece of a body.
+pub(super) async fn piece(response: &mut Response) -> RpcResult<Option<Bytes>> {
+    response.chunk().await.map_err(|error| failed(&error))
+}
+
+/// Refuses a reply that is larger than the client takes.
+pub(super) fn check_bytes(bytes: usize, bytes_max: usize) -> RpcResult<()> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let message = format!(
+        "a reply has more than {bytes_max} bytes, the client's limit: raise `CoalesceLimits::reply_bytes` or ask for less"
+    );
+    Err(RpcError::new(Code::ResourceExhausted, message))
+}
+
+fn endpoint(url: &str) -> Result<(Carrier, Url), RpcError> {
     let mut base = Url::parse(url)
         .map_err(|error| RpcError::invalid_argument(format!("`{url}` is no URL of a server: {error}")))?;
     if base.scheme() != "http" {
@@ -100,7 +154,7 @@ fn endpoint(url: &str) -> Result<(Client, Url), RpcError> {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| RpcError::internal(format!("cannot set up an HTTP client: {error}")))?;
-    Ok((client, base))
+    Ok((Carrier::Sockets(client), base))
 }
 
 /// What an exchange that broke says of its calls.

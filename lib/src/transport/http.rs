@@ -21,6 +21,12 @@ impl HttpTransport {
     pub fn new(url: &str, limits: CoalesceLimits) -> Self {
         Self { lane: Lane::new(Exchange::new(url), limits) }
     }
+
+    /// A transport whose requests a test carries itself.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn over(network: Arc<dyn super::Network>, limits: CoalesceLimits) -> Self {
+        Self { lane: Lane::new(Exchange::over(network), limits) }
+    }
 }
 
 impl Transport for HttpTransport {
