@@ -8,6 +8,7 @@ pub mod lock;
 pub mod retry;
 pub mod services;
 pub mod store;
+pub mod url;
 
 /// Every annotated service of this crate, found by the build script; the build proves that the attribute and the
 /// script have read the same source.

@@ -13,9 +13,11 @@ mod export;
 mod fetch;
 mod kv;
 mod lock;
+mod logging;
 mod output;
 mod schema;
 mod serve;
+mod signals;
 mod status;
 
 use std::process::ExitCode;
@@ -37,9 +39,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the key-value store: one node, alone or of a cluster.
     Serve(serve::Serve),
-    /// Run a cluster of processes on this machine, for development.
     Cluster(cluster::Cluster),
     /// Show what the nodes are and how far they have come.
     Status(status::Status),
@@ -130,6 +130,12 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.message.as_deref().unwrap_or_default())
+    }
+}
+
 /// The arguments, or the exit code after what clap has printed: a help text, or what is wrong with the arguments.
 fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|message| match message.print() {
@@ -144,15 +150,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        // They would be reported by a macro that panics, since standard error is what cannot be written.
-        .log_internal_errors(false)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
-        .init();
+    logging::start();
     // One thread: calls are far shorter than waking another thread for them (`bench rpc` shows it).
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -169,9 +167,9 @@ pub(crate) fn run() -> ExitCode {
             Command::Lock(command) => command.run().await,
             Command::Call(command) => command.run().await,
             Command::Schema(command) => command.run().await,
-            Command::Bench(command) => command.run().await,
+            Command::Bench(command) => signals::or_signal(command.run()).await,
             Command::Debug(command) => command.run(),
-            Command::Demo => demo::run().await,
+            Command::Demo => signals::or_signal(demo::run()).await,
         }
     });
     match result {

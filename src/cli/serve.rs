@@ -1,115 +1,299 @@
 //! `traitwire serve`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use traitwire::HttpServer;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use traitwire::{HttpServer, Probe};
 use traitwire_kv::kv_raft::rsm::{NodeConfig, RsmOptions};
 use traitwire_kv::kv_raft::server::Node;
 use traitwire_kv::kv_single::server::SingleKvServer;
 use traitwire_kv::services::kv::KvServer;
+use traitwire_kv::url::ServerUrl;
 
 use super::Failure;
-use super::output::{note, print_line};
+use super::output::print_line;
+use super::signals::{Signals, stdin_closed};
 
-/// Exit code 0 after SIGTERM or Ctrl-C, 1 when the data cannot be used or the disk fails.
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// How long it may take to resolve the name in `--listen`.
+const RESOLVE_TIME: Duration = Duration::from_secs(10);
+
+/// When a node that is stopping ends at the latest, even if its disk hangs.
+const STOP_TIME: Duration = Duration::from_secs(10);
+
+/// Serve the key-value store: one node, alone or of a cluster.
+///
+/// The first line on standard output is a JSON object with the node's URL, once it listens. Log lines go to standard error;
+/// RUST_LOG selects them (for example RUST_LOG=warn).
+///
+/// SIGTERM, SIGINT, SIGQUIT and SIGHUP stop the node: it hands leadership over, answers the calls under way, and exits with
+/// code 0. A second signal ends it at once, with code 128 + its number; nothing that was acknowledged is lost. A node that was
+/// started with `nohup` ignores SIGHUP.
+///
+/// Exit codes: 0 after a signal, 1 if the data cannot be used, the address is taken or the disk fails, 2 for wrong arguments.
 #[derive(clap::Args)]
 pub(super) struct Serve {
     /// This node's id.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     id: u64,
     /// The address to listen on; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7101")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7101", value_parser = listen_address)]
     listen: String,
-    /// All nodes of the cluster, this one included. Without it, the node is a cluster of one.
+    /// All nodes of the cluster, including this one. Without it, the node is a cluster of one.
     #[arg(long, value_name = "1=URL,2=URL,…", value_delimiter = ',', value_parser = peer)]
-    peers: Vec<(u64, String)>,
+    peers: Vec<(u64, ServerUrl)>,
     /// The folder of the node's data.
     #[arg(long, value_name = "DIR", default_value = "./traitwire-data")]
     data: PathBuf,
     /// The name of the cluster, the same on all its nodes.
     #[arg(long, default_value = "traitwire")]
     cluster: String,
-    /// After how many bytes of log a snapshot takes its place: so many, or where the last snapshot is larger as many as that
-    /// has, up to four times so many, and up to a quarter less by lot; 0 for never.
-    #[arg(long, value_name = "BYTES", default_value_t = RsmOptions::default().snapshot_log_bytes)]
-    snapshot_log_bytes: usize,
     /// Keep nothing on disk: the keys are gone when the process ends. For trying out; a single server only.
     #[arg(long, conflicts_with_all = ["peers", "data"])]
     memory: bool,
+    /// Stop when standard input is closed, as it is when the process that started this one ends.
+    #[arg(long)]
+    stop_with_stdin: bool,
+    #[command(flatten)]
+    options: NodeOptions,
 }
 
-fn peer(text: &str) -> Result<(u64, String), String> {
-    let (id, url) = text.split_once('=').ok_or("write ID=URL")?;
-    let id = id.parse().map_err(|error| format!("`{id}` is no node's id: {error}"))?;
-    if id == 0 {
-        return Err("ids begin at 1".to_owned());
+/// Options that are the same for every node of a cluster; `cluster` passes them on.
+#[derive(clap::Args, Clone)]
+pub(super) struct NodeOptions {
+    /// Take a snapshot once the log reaches this size. Large states are saved less often (at up to four times the size), and up
+    /// to a quarter is subtracted at random. 0 disables snapshots.
+    #[arg(long, value_name = "BYTES", default_value_t = RsmOptions::default().snapshot_log_bytes)]
+    snapshot_log_bytes: usize,
+}
+
+impl NodeOptions {
+    /// The same options as arguments of `serve`.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        vec!["--snapshot-log-bytes".into(), self.snapshot_log_bytes.to_string().into()]
     }
-    Ok((id, url.to_owned()))
+}
+
+fn peer(text: &str) -> Result<(u64, ServerUrl), String> {
+    let (id, url) = text.split_once('=').ok_or("write ID=URL, such as 1=http://127.0.0.1:7101")?;
+    let valid = id.parse().ok().filter(|id| *id > 0);
+    let id = valid.ok_or_else(|| format!("`{id}` is not a valid node id: ids are whole numbers from 1"))?;
+    Ok((id, url.parse().map_err(|error| format!("{error}"))?))
+}
+
+/// Checks what can be checked before names are resolved.
+fn listen_address(text: &str) -> Result<String, String> {
+    if text.parse::<SocketAddr>().is_err() {
+        let (host, port) = text.rsplit_once(':').ok_or("write HOST:PORT, such as 127.0.0.1:7101")?;
+        if host.is_empty() || host.contains(['/', ':', '[', ' ']) {
+            return Err(format!("`{host}` is not a valid host: write HOST:PORT, such as 127.0.0.1:7101"));
+        }
+        port.parse::<u16>().map_err(|_| format!("`{port}` is not a valid port: ports are 0 to 65535"))?;
+    }
+    Ok(text.to_owned())
 }
 
 impl Serve {
     pub(super) async fn run(self) -> Result<u8, Failure> {
+        let config = self.config()?;
+        // Bound but not listening yet: a taken address is noticed before the data is touched, and a client cannot connect
+        // before the data has turned out to be usable.
+        let socket = self.bind().await?;
         if self.memory {
             let server = HttpServer::new(KvServer::new(SingleKvServer::new()));
-            let (listener, shutdown) = self.listen().await?;
-            note("traitwire: serving from memory: the keys are gone when this process ends");
-            server.serve(listener, shutdown).await.map_err(Failure::new)?;
-            return Ok(0);
+            let (listener, shutdown) = self.listen(socket)?;
+            tracing::warn!("serving from memory: the keys are gone when this process ends");
+            return server.serve(listener, shutdown).await.map(|()| 0).map_err(Failure::new);
         }
-        let peers: BTreeMap<_, _> = self.peers.iter().cloned().collect();
-        if peers.len() != self.peers.len() {
-            return Err(Failure::with_code(2, "--peers names an id twice"));
-        }
-        if !peers.is_empty() && !peers.contains_key(&self.id) {
-            return Err(Failure::with_code(2, format!("--peers does not name this node, {}", self.id)));
-        }
-        // The data first: who cannot serve should not look as if it did.
-        let node = Arc::new(
-            Node::start(&NodeConfig {
-                cluster: self.cluster.clone(),
-                id: self.id,
-                peers,
-                data: self.data.clone(),
-                rsm: RsmOptions { snapshot_log_bytes: self.snapshot_log_bytes },
-            })
-            .map_err(Failure::new)?,
-        );
-        let (listener, shutdown) = self.listen().await?;
-        let status = node.clone();
-        let server = HttpServer::new(node.services())
-            .page("status", move || serde_json::to_vec(&status.status()).unwrap_or_default());
-        let stopping = async {
+        let node = Arc::new(Node::start(&config).map_err(Failure::new)?);
+        let (listener, shutdown) = self.listen(socket)?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let server = server(&node, &stopping);
+        let shutdown = async {
             shutdown.await;
+            stopping.store(true, Ordering::Relaxed);
             // Before connections end: what waits is answered, and the others hear from the new leader.
             node.stop().await;
         };
         tokio::select! {
-            served = server.serve(listener, stopping) => served.map_err(Failure::new)?,
+            served = server.serve(listener, shutdown) => served.map_err(Failure::new)?,
             ended = node.failed() => return Err(Failure::new(ended)),
         }
+        tracing::info!(id = self.id, "stopped");
         Ok(0)
     }
 
-    /// Listens, says where, and gives what ends when the process is told to end.
-    async fn listen(&self) -> Result<(TcpListener, impl Future<Output = ()> + use<>), Failure> {
-        let cannot = |error| Failure::new(format!("cannot listen on {}: {error}", self.listen));
-        let listener = TcpListener::bind(&self.listen).await.map_err(cannot)?;
-        let address = listener.local_addr().map_err(cannot)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
-        let event = json!({ "event": "listening", "id": self.id, "url": format!("http://{address}") });
-        // Whoever started this process waits for the line; that nobody reads it is no reason not to serve.
-        let _unread = print_line(event);
-        let shutdown = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+    /// The settings of the node, if the arguments agree with each other.
+    fn config(&self) -> Result<NodeConfig, Failure> {
+        let mut peers = BTreeMap::new();
+        for (id, url) in &self.peers {
+            if let Some(first) = peers.insert(*id, url.to_string()) {
+                let message = format!("--peers lists node {id} twice: as {first} and as {url}");
+                return Err(Failure::with_code(2, message));
             }
+        }
+        let config = NodeConfig {
+            cluster: self.cluster.clone(),
+            id: self.id,
+            peers,
+            data: self.data.clone(),
+            rsm: RsmOptions { snapshot_log_bytes: self.options.snapshot_log_bytes },
         };
-        Ok((listener, shutdown))
+        config.check().map_err(|error| Failure::with_code(2, format!("--peers: {error}")))?;
+        Ok(config)
+    }
+
+    async fn bind(&self) -> Result<TcpSocket, Failure> {
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::new(format!("cannot listen on {}: {error}", self.listen))
+        };
+        let resolved = timeout(RESOLVE_TIME, lookup_host(&self.listen)).await;
+        let addresses = resolved.map_err(|_| cannot(&"its name is not resolved in time"))?;
+        let mut failed = None;
+        for address in addresses.map_err(|error| cannot(&error))? {
+            match bound(address) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.map_or_else(|| cannot(&"its name has no address"), |error| cannot(&error)))
+    }
+
+    /// Listens, reports where, and returns what waits until the process is to stop.
+    fn listen(&self, socket: TcpSocket) -> Result<(TcpListener, impl Future<Output = ()> + use<>), Failure> {
+        let cannot = |error| Failure::new(format!("cannot listen on {}: {error}", self.listen));
+        let signals = Signals::new().map_err(Failure::new)?;
+        let closed = stdin_closed(self.stop_with_stdin).map_err(Failure::new)?;
+        let listener = socket.listen(BACKLOG).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let event = json!({ "event": "listening", "id": self.id, "url": format!("http://{address}") });
+        // Serving does not depend on whether somebody reads the line.
+        let _unread = print_line(event);
+        self.log_start(address);
+        Ok((listener, stop_requested(signals, closed)))
+    }
+
+    fn log_start(&self, address: SocketAddr) {
+        let version = env!("CARGO_PKG_VERSION");
+        if self.memory {
+            tracing::info!(version, listen = %address, "started");
+            return;
+        }
+        let mut members: Vec<_> = self.peers.iter().map(|(id, url)| format!("{id}={url}")).collect();
+        if members.is_empty() {
+            members.push(self.id.to_string());
+        }
+        let (members, data) = (members.join(","), self.data.display());
+        tracing::info!(version, id = self.id, cluster = self.cluster, listen = %address, %data, members, "started");
+    }
+}
+
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of an earlier process that are not quite gone must not keep this one from its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// The node's services with its status and its health.
+fn server(node: &Arc<Node>, stopping: &Arc<AtomicBool>) -> HttpServer {
+    let (status, disk, leader, log) = (node.clone(), node.clone(), node.clone(), node.clone());
+    let stopping = stopping.clone();
+    HttpServer::new(node.services())
+        .page("status", move || serde_json::to_vec(&status.status()).unwrap_or_default())
+        .health_check(Probe::Live, "disk", move || disk.check_disk())
+        .health_check(Probe::Ready, "leader", move || leader.check_leader())
+        .health_check(Probe::Ready, "log", move || log.check_log())
+        .health_check(Probe::Ready, "shutdown", move || match stopping.load(Ordering::Relaxed) {
+            true => Err("the node is stopping".to_owned()),
+            false => Ok(()),
+        })
+}
+
+/// Waits until the process is to stop. From then on a second signal ends it at once, and so does a stop that takes too long.
+async fn stop_requested(mut signals: Signals, closed: impl Future<Output = ()> + Send + 'static) {
+    let (request, requested) = oneshot::channel();
+    tokio::spawn(async move {
+        let reason = tokio::select! {
+            signal = signals.next() => signal.name,
+            () = closed => "standard input was closed",
+        };
+        tracing::info!(reason, "stopping");
+        end_after(STOP_TIME);
+        let _gone = request.send(());
+        let signal = signals.next().await;
+        tracing::warn!(reason = signal.name, "ending at once");
+        std::process::exit(signal.exit_code().into());
+    });
+    // The task does not end before it has sent.
+    let _requested = requested.await;
+}
+
+/// Ends the process after a time, whatever its tasks wait for then.
+fn end_after(time: Duration) {
+    let end = move || {
+        std::thread::sleep(time);
+        tracing::error!("the node did not stop within {time:?}: its disk may hang");
+        std::process::exit(1);
+    };
+    if let Err(error) = std::thread::Builder::new().name("stop-timer".to_owned()).spawn(end) {
+        tracing::warn!(%error, "the time to stop is not limited");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_listen_on_are_checked() {
+        for text in ["127.0.0.1:7101", "[::1]:0", "0.0.0.0:65535", "localhost:7101", "node-1.internal:1"] {
+            assert_eq!(listen_address(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "7101",
+            ":7101",
+            "127.0.0.1",
+            "localhost:",
+            "a:65536",
+            "a:-1",
+            "a:x",
+            "::1:7101",
+            "http://a:1",
+        ] {
+            assert!(listen_address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn peers_are_checked() {
+        assert_eq!(
+            peer("7=http://a:1").map(|(id, url)| (id, url.to_string())),
+            Ok((7, "http://a:1".to_owned()))
+        );
+        for (text, reason) in [
+            ("http://a:1", "write ID=URL"),
+            ("0=http://a:1", "`0` is not a valid node id"),
+            ("-1=http://a:1", "`-1` is not"),
+            ("18446744073709551616=http://a:1", "is not a valid node id"),
+            ("1=a:1", "no scheme"),
+            ("1=https://a:1", "`https` is not supported"),
+        ] {
+            let error = peer(text).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
     }
 }

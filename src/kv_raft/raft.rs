@@ -50,6 +50,7 @@
 //! Membership is fixed for now: the log can carry changes ([`crate::services::raft::Payload::Membership`]), nothing makes them
 //! yet. There are no leases: a clock that runs wrong costs elections here, never correctness.
 
+mod contacts;
 pub mod core;
 mod driver;
 mod service;
@@ -66,10 +67,11 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use self::core::{Committed, Core, Options, Proposed, ReadOutcome, Refusal, Role, Time};
-use self::driver::{APPLY_BATCHES_MAX, Driver, Inbound, Inbox, Parts, Told};
+use self::driver::{APPLY_BATCHES_MAX, DiskWatch, Driver, Inbound, Inbox, Parts, Told};
 use self::storage::{Opened, SnapshotAccess, Snapshots, StorageError};
 use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, SnapshotMeta, Term};
 
+pub use contacts::{Contacted, Contacts};
 pub use driver::Status;
 pub use service::RaftService;
 pub use transport::{PROTOCOL, RpcTransport, Transport};
@@ -90,6 +92,8 @@ pub struct Raft {
     ended: watch::Receiver<Option<Result<(), Ended>>>,
     snapshots: SnapshotAccess,
     service: Arc<RaftService>,
+    contacts: Arc<Contacts>,
+    disk_watch: DiskWatch,
 }
 
 /// Why a node has ended by itself. Nothing is known of its disk until it is opened again.
@@ -150,6 +154,7 @@ impl Raft {
         let core = Core::new(options, restored, Time(0));
         let id = core.id();
         let others: BTreeSet<_> = core.others().into_iter().collect();
+        let contacts = Arc::new(Contacts::new(others.iter().copied()));
         let (inbox, driver_end) = Inbox::new();
         let (applies, applied) = mpsc::channel(APPLY_BATCHES_MAX);
         let (driver, status) = Driver::new(Parts {
@@ -160,7 +165,9 @@ impl Raft {
             inbox: driver_end,
             applies,
             origin,
+            contacts: contacts.clone(),
         })?;
+        let disk_watch = driver.disk_watch();
         let (ended_in, ended) = watch::channel(None);
         tokio::spawn(async move {
             let result = driver.run().await.map_err(Ended::Disk);
@@ -170,7 +177,8 @@ impl Raft {
             ended_in.send_replace(Some(result));
         });
         let service = RaftService::new(cluster.to_owned(), id, others, inbox.clone());
-        Ok((Arc::new(Self { inbox, status, ended, snapshots, service }), Applies(applied)))
+        let raft = Self { inbox, status, ended, snapshots, service, contacts, disk_watch };
+        Ok((Arc::new(raft), Applies(applied)))
     }
 
     /// The `raft` methods of this node, to be served to the others.
@@ -260,6 +268,16 @@ impl Raft {
     /// The same, to wait for changes.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// Whether the other nodes answer this one.
+    pub fn contacts(&self) -> &Contacts {
+        &self.contacts
+    }
+
+    /// How long the disk has been at work on one batch; `None` while it is idle.
+    pub fn disk_busy_for(&self) -> Option<Duration> {
+        self.disk_watch.busy_for()
     }
 
     /// Looks at the core, between two steps; nothing when the node has stopped.

@@ -42,7 +42,7 @@ use crate::services::raft::Index;
 use crate::services::rsm::{ReplyErr, Ticket};
 
 pub use apply::RsmError;
-pub use open::{NodeConfig, OpenError};
+pub use open::{ConfigError, NodeConfig, OpenError};
 
 /// How long a command or a read may wait for its answer where the caller has no earlier deadline.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);

@@ -1,13 +1,17 @@
 //! One node of the replicated store: its own part of the cluster, and the services that it offers.
 
+mod monitor;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use traitwire::{Retry, RpcClient, RpcError, RpcResult, Services};
 
+use self::monitor::{Lag, Monitor};
 use super::machine::{KvCommand, KvMachine, KvQuestion, KvReply};
 use super::raft::core::Role;
 use super::rsm::{NodeConfig, OpenError, Rsm, RsmError, deadline};
@@ -23,11 +27,25 @@ use crate::services::rsm::{
 /// How long to wait before asking again where the leader is.
 const LEADER_PAUSE: Duration = Duration::from_millis(20);
 
+/// A disk that has been at work on one batch for this long hangs: `/livez` fails.
+const DISK_HANGS_AFTER: Duration = Duration::from_secs(10);
+
+/// A node that does not have what the leader had committed this long ago is far behind: `/readyz` fails.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
+
 /// One node of the replicated store.
 pub struct Node {
     id: NodeId,
     rsm: Arc<Rsm<KvMachine>>,
     others: Arc<BTreeMap<NodeId, RsmStub>>,
+    lag: Arc<Lag>,
+    monitor: Option<AbortHandle>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end_monitor();
+    }
 }
 
 impl Node {
@@ -43,7 +61,11 @@ impl Node {
             // What is worth another try is decided here.
             (*peer, RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never()).build())
         });
-        Ok(Self::over(config.id, rsm, others))
+        let mut node = Self::over(config.id, rsm, others);
+        let (rsm, others, lag) = (node.rsm.clone(), node.others.clone(), node.lag.clone());
+        let monitor = Monitor::new(config.id, rsm, others, &config.peers, lag);
+        node.monitor = Some(tokio::spawn(monitor.run()).abort_handle());
+        Ok(node)
     }
 
     /// A node of what runs already, which reaches the other nodes through these clients.
@@ -53,7 +75,7 @@ impl Node {
         others: impl IntoIterator<Item = (NodeId, RpcClient)>,
     ) -> Self {
         let others = others.into_iter().map(|(peer, client)| (peer, RsmStub::new(client))).collect();
-        Self { id, rsm, others: Arc::new(others) }
+        Self { id, rsm, others: Arc::new(others), lag: Arc::new(Lag::new()), monitor: None }
     }
 
     /// What the node offers: to its peers, to clients of the cluster, and to whoever knows only the key-value service.
@@ -71,8 +93,54 @@ impl Node {
         status(self.id, &self.rsm)
     }
 
+    /// Whether the disk works.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_disk(&self) -> Result<(), String> {
+        match self.rsm.raft().disk_busy_for() {
+            Some(busy) if busy >= DISK_HANGS_AFTER => {
+                Err(format!("one write has taken {} s and is not done", busy.as_secs()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether this node knows a leader.
+    ///
+    /// # Errors
+    /// That it does not.
+    pub fn check_leader(&self) -> Result<(), String> {
+        match self.rsm.raft().status().leader {
+            Some(_) => Ok(()),
+            None => Err("no leader known".to_owned()),
+        }
+    }
+
+    /// Whether this node has applied what was committed a while ago.
+    ///
+    /// # Errors
+    /// How far it is behind.
+    pub fn check_log(&self) -> Result<(), String> {
+        let applied = self.rsm.applied_index();
+        let behind = self.lag.behind(Instant::now(), applied);
+        if behind < BEHIND_MAX {
+            return Ok(());
+        }
+        let committed = self.rsm.raft().status().leader_commit_index;
+        let entries = committed.saturating_sub(applied);
+        Err(format!("{entries} entries behind the leader, for {} s", behind.as_secs()))
+    }
+
+    fn end_monitor(&self) {
+        if let Some(monitor) = &self.monitor {
+            monitor.abort();
+        }
+    }
+
     /// Hands the leadership over if this node has it, and ends.
     pub async fn stop(&self) {
+        self.end_monitor();
         if !self.others.is_empty() {
             self.rsm.raft().transfer(None).await;
         }

@@ -28,6 +28,8 @@ pub(crate) struct ServerProcess {
     program: PathBuf,
     arguments: Vec<OsString>,
     child: Child,
+    /// Dropped after the process was killed.
+    guard: Child,
     id: u64,
     url: String,
     output: Arc<Mutex<VecDeque<String>>>,
@@ -45,7 +47,8 @@ impl ServerProcess {
     pub(crate) async fn start_program(program: PathBuf, arguments: Vec<OsString>) -> Self {
         let output = Arc::default();
         let (child, id, url) = launch(&program, &arguments, &output).await;
-        Self { program, arguments, child, id, url, output }
+        let guard = guard(child.id().expect("it was not waited for"));
+        Self { program, arguments, child, guard, id, url, output }
     }
 
     /// Starts `traitwire` with these arguments, which name where to listen, under a limit of open descriptors.
@@ -67,13 +70,15 @@ impl ServerProcess {
 
     /// Ends it with SIGKILL and waits until it is gone.
     pub(crate) async fn kill(&mut self) {
-        self.child.kill().await.expect("a child can be killed");
+        let killed = within(END_TIMEOUT, format!("server {} to be killed", self.id), self.child.kill()).await;
+        killed.expect("a child can be killed");
     }
 
     /// Starts it again with the same arguments, after a SIGKILL if it still runs.
     pub(crate) async fn restart(&mut self) {
         self.kill().await;
         (self.child, self.id, self.url) = launch(&self.program, &self.arguments, &self.output).await;
+        self.guard = guard(self.pid());
     }
 
     /// Sends it a signal by name, such as `STOP`, `CONT` or `TERM`.
@@ -137,6 +142,19 @@ impl Drop for ServerProcess {
             }
         }
     }
+}
+
+/// A process that kills another one when this one has gone, even if it was killed: a test that is interrupted leaves no server
+/// behind.
+pub(crate) fn guard(pid: u32) -> Child {
+    Command::new("sh")
+        // The end of its input is the end of the test. Dropping the guard kills it before its input ends.
+        .args(["-c", "read -r never; kill -KILL \"$0\" 2>/dev/null", &pid.to_string()])
+        .stdin(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("there is a shell")
 }
 
 /// Sends a process a signal by name, such as `INT`.

@@ -8,6 +8,7 @@ use traitwire::{RpcClient, RpcResult};
 
 use super::{Case, load};
 use crate::cli::output::print_line;
+use crate::cli::signals::stdin_closed;
 
 /// Gives back what it gets.
 #[traitwire::service]
@@ -42,13 +43,14 @@ impl Echo for Echoing {
     }
 }
 
-/// Serves the echo until the process is killed.
+/// Serves the echo until the process is killed, or the process that started it has ended.
 pub(super) async fn serve(case: Case) -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let _unread = print_line(json!({ "event": "listening", "url": url }));
+    let closed = stdin_closed(true)?;
     match case {
-        Case::Traitwire => traitwire::serve(listener, EchoServer::new(Echoing), std::future::pending()).await,
+        Case::Traitwire => traitwire::serve(listener, EchoServer::new(Echoing), closed).await,
         Case::Handwritten => {
             let echo = axum::routing::post(async |message: axum::Json<Message>| message);
             let app = axum::Router::new().route("/echo", echo);
@@ -58,7 +60,10 @@ pub(super) async fn serve(case: Case) -> std::io::Result<()> {
                     tracing::warn!(%error, "cannot set TCP_NODELAY");
                 }
             });
-            axum::serve(listener, app).await
+            tokio::select! {
+                served = axum::serve(listener, app) => served,
+                () = closed => Ok(()),
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) enum Server {
 
 impl Server {
     pub(super) async fn start(arguments: &[&str]) -> Result<Self, Failure> {
-        Child::start(arguments.iter().copied()).await.map(Self::One)
+        Child::start(arguments.iter().copied(), None).await.map(Self::One)
     }
 
     /// A cluster whose data is gone with it.

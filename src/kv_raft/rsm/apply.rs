@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use traitwire::log::LogThrottle;
 
 use super::applied::Applied;
 use super::entry::{self, Action, Entry};
@@ -294,10 +297,16 @@ impl<M: StateMachine> Applier<M> {
         (self.log_bytes, self.lot) = (0, fastrand::f64());
         // The state is frozen here, and read while commands go on.
         let state = Counted::new(locked(&self.replica).snapshot(), &self.snapshot_bytes);
-        let raft = self.raft.clone();
+        let (raft, bytes, began) = (self.raft.clone(), self.snapshot_bytes.clone(), Instant::now());
         self.saving = Some(tokio::spawn(async move {
-            if let Err(error) = raft.save_snapshot(applied, state).await {
-                tracing::warn!("a snapshot could not be saved, so the log goes on growing: {error}");
+            match raft.save_snapshot(applied, state).await {
+                Ok(()) => {
+                    let (bytes, took) = (bytes.load(Ordering::Relaxed), began.elapsed());
+                    log_snapshot(&TAKEN, || tracing::info!(index = applied, bytes, ?took, "snapshot taken"));
+                }
+                Err(error) => log_snapshot(&NOT_TAKEN, || {
+                    tracing::warn!(%error, "a snapshot could not be saved, so the log grows on");
+                }),
             }
         }));
     }
@@ -311,6 +320,8 @@ impl<M: StateMachine> Applier<M> {
             Ok(()) => {
                 self.log_bytes = 0;
                 self.applied.advance(index);
+                let bytes = self.snapshot_bytes.load(Ordering::Relaxed);
+                log_snapshot(&INSTALLED, || tracing::info!(index, bytes, "snapshot installed"));
                 Ok(())
             }
             // There is a newer one, which comes next.
@@ -332,6 +343,18 @@ impl<M> Drop for Applier<M> {
 fn due_after(least: usize, last: usize, lot: f64) -> usize {
     let bytes = last.clamp(least, least.saturating_mul(SNAPSHOT_LOG_FACTOR_MAX));
     bytes - (bytes as f64 * EARLIEST * lot) as usize
+}
+
+/// At most one line about each of these in this time: small snapshots can come many times a second.
+const SNAPSHOT_LOG_INTERVAL: Duration = Duration::from_secs(1);
+static TAKEN: LogThrottle = LogThrottle::new(SNAPSHOT_LOG_INTERVAL);
+static NOT_TAKEN: LogThrottle = LogThrottle::new(SNAPSHOT_LOG_INTERVAL);
+static INSTALLED: LogThrottle = LogThrottle::new(SNAPSHOT_LOG_INTERVAL);
+
+fn log_snapshot(throttle: &LogThrottle, log: impl FnOnce()) {
+    if throttle.permit().is_some() {
+        log();
+    }
 }
 
 /// A snapshot that is being read; once it was read to its end, `bytes` says how many it had.

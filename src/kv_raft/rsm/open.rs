@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Rsm, RsmOptions, StateMachine};
-use crate::kv_raft::raft::core::Options;
+use crate::kv_raft::raft::core::{Options, Restored};
 use crate::kv_raft::raft::storage::wal::{Wal, WalOptions};
 use crate::kv_raft::raft::storage::{Identity, RealDisk, StorageError};
 use crate::kv_raft::raft::{Raft, RpcTransport};
 use crate::services::raft::{Membership, NodeId};
+use crate::url::{InvalidUrl, ServerUrl};
 
 /// The bytes of entries that stay in the log after a snapshot, at most, in multiples of what makes a snapshot of a small state due.
 const TRAILING_PER_SNAPSHOT: usize = 4;
@@ -22,7 +23,7 @@ pub struct NodeConfig {
     pub cluster: String,
     /// This node.
     pub id: NodeId,
-    /// The URLs of all nodes; that of this node is not used. Without others it is a cluster of one.
+    /// The URLs of all nodes, including this one. An empty map means a cluster of one.
     pub peers: BTreeMap<NodeId, String>,
     /// The folder of its data; it is made where there is none.
     pub data: PathBuf,
@@ -30,9 +31,68 @@ pub struct NodeConfig {
     pub rsm: RsmOptions,
 }
 
+/// What is wrong with a [`NodeConfig`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// An id is 0.
+    #[error("`0` is not a valid node id: ids begin at 1")]
+    ZeroId,
+    /// The peers do not include this node.
+    #[error("node {id}, which is this node, is missing: list all nodes, for example {id}=http://HOST:PORT")]
+    Missing {
+        /// This node.
+        id: NodeId,
+    },
+    /// A URL cannot be used.
+    #[error("node {id}: {error}")]
+    Url {
+        /// The node whose URL it is.
+        id: NodeId,
+        /// What is wrong with it.
+        error: InvalidUrl,
+    },
+    /// Two nodes have the same URL.
+    #[error("nodes {first} and {second} have the same URL, {url}: give each node its own")]
+    SharedUrl {
+        /// One of the nodes.
+        first: NodeId,
+        /// The other one.
+        second: NodeId,
+        /// Their URL.
+        url: ServerUrl,
+    },
+}
+
+impl NodeConfig {
+    /// Checks the settings without touching anything.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.id == 0 || self.peers.contains_key(&0) {
+            return Err(ConfigError::ZeroId);
+        }
+        if !self.peers.is_empty() && !self.peers.contains_key(&self.id) {
+            return Err(ConfigError::Missing { id: self.id });
+        }
+        let mut checked: Vec<(NodeId, ServerUrl)> = Vec::new();
+        for (id, url) in &self.peers {
+            let url: ServerUrl = url.parse().map_err(|error| ConfigError::Url { id: *id, error })?;
+            if let Some((first, _)) = checked.iter().find(|(_, earlier)| *earlier == url) {
+                return Err(ConfigError::SharedUrl { first: *first, second: *id, url });
+            }
+            checked.push((*id, url));
+        }
+        Ok(())
+    }
+}
+
 /// Why a node cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Its settings are wrong. Nothing was touched.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Its data cannot be used: in use, damaged, of another node, or not to be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -53,11 +113,13 @@ impl<M: StateMachine> Rsm<M> {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(config: &NodeConfig, machine: M) -> Result<Arc<Self>, OpenError> {
+        config.check()?;
         let NodeConfig { cluster, id, peers, data, rsm } = config;
         let failed = |error| OpenError::Io { path: data.clone(), error };
         let disk = Arc::new(RealDisk::new(data).map_err(failed)?);
         let identity = Identity { cluster: cluster.clone(), node: *id };
         let opened = Wal::open(disk, identity, WalOptions::default())?;
+        log_recovery(*id, &opened.restored);
         let membership = Membership::of(peers.keys().copied().chain([*id]));
         let mut options = Options::new(*id, membership, fastrand::u64(..));
         if rsm.snapshot_log_bytes > 0 {
@@ -68,5 +130,49 @@ impl<M: StateMachine> Rsm<M> {
         let transport = Arc::new(RpcTransport::new(cluster, *id, peers));
         let (raft, applies) = Raft::start(cluster, options, opened, transport).map_err(failed)?;
         Ok(Self::start(raft, applies, machine, *rsm))
+    }
+}
+
+fn log_recovery(id: NodeId, restored: &Restored) {
+    let last_index = restored.base_index + restored.entries.len() as u64;
+    let snapshot_index = restored.snapshot.as_ref().map(|snapshot| snapshot.last_index);
+    if restored.term == 0 && last_index == 0 && snapshot_index.is_none() {
+        tracing::info!(id, "the data folder is new");
+    } else {
+        let term = restored.term;
+        tracing::info!(id, term, last_index, snapshot_index, "recovered the log");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(id: NodeId, peers: &[(NodeId, &str)]) -> Result<(), String> {
+        let config = NodeConfig {
+            cluster: "c".to_owned(),
+            id,
+            peers: peers.iter().map(|(id, url)| (*id, (*url).to_owned())).collect(),
+            data: "/nonexistent".into(),
+            rsm: RsmOptions::default(),
+        };
+        config.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        assert_eq!(check(1, &[]), Ok(()));
+        assert_eq!(check(7, &[(7, "http://a:1"), (u64::MAX, "http://b:1")]), Ok(()));
+        for (id, peers, reason) in [
+            (0, &[][..], "`0` is not a valid node id"),
+            (1, &[(0, "http://a:1"), (1, "http://b:1")], "`0` is not a valid node id"),
+            (3, &[(1, "http://a:1"), (2, "http://b:1")], "node 3, which is this node, is missing"),
+            (1, &[(1, "http://a:1"), (2, "b:1")], "node 2: `b:1` is not a valid server URL"),
+            (1, &[(1, "ftp://a:1")], "`ftp` is not supported"),
+            (1, &[(1, "http://a:1"), (4, "http://A:1/")], "nodes 1 and 4 have the same URL"),
+        ] {
+            let error = check(id, peers).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

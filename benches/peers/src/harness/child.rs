@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -15,9 +16,13 @@ const START_TIME: Duration = Duration::from_secs(120);
 /// How much of what a server has said is shown when it fails.
 const LOG_LINES: usize = 5;
 
-/// A process that is killed when this is dropped.
+/// How long a process may take to disappear after it was killed.
+const KILL_TIME: Duration = Duration::from_secs(10);
+
+/// A process that is killed when this is dropped, or when the process that started it has gone.
 pub struct Child {
     process: std::process::Child,
+    guard: std::process::Child,
     log: PathBuf,
 }
 
@@ -28,7 +33,14 @@ impl Child {
         let file = File::options().create(true).append(true).open(log);
         let file = file.with_context(|| format!("cannot write {}", log.display()))?;
         let process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file).spawn();
-        Ok(Self { process: process.with_context(|| format!("cannot start {name}"))?, log: log.to_owned() })
+        let mut process = process.with_context(|| format!("cannot start {name}"))?;
+        match guard(process.id()) {
+            Ok(guard) => Ok(Self { process, guard, log: log.to_owned() }),
+            Err(error) => {
+                let _ended = process.kill();
+                Err(error)
+            }
+        }
     }
 
     /// The id of the process.
@@ -65,8 +77,22 @@ impl Child {
     pub fn kill(&mut self) {
         // It may have ended by itself.
         let _ended = self.process.kill();
-        let _gone = self.process.wait();
+        let end = Instant::now() + KILL_TIME;
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Before its input is closed, and before the id of the process can belong to another one.
+        let _ended = self.guard.kill();
+        let _gone = self.guard.wait();
     }
+}
+
+/// A process that kills another one when this one has gone, even if it was killed.
+fn guard(pid: u32) -> Result<std::process::Child> {
+    let script = "read -r never; kill -KILL \"$0\" 2>/dev/null";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, &pid.to_string()]).stdin(Stdio::piped()).process_group(0);
+    command.spawn().context("cannot start a shell")
 }
 
 impl Drop for Child {

@@ -4,9 +4,10 @@
 //! A storage that never waits is written without a thread, since handing a batch over would take longer than writing it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -32,11 +33,43 @@ pub(super) struct Report {
     batches: u64,
 }
 
+/// How long the disk has been at work on one batch.
+#[derive(Clone, Debug)]
+pub(in crate::kv_raft::raft) struct DiskWatch {
+    origin: Instant,
+    /// When that work began, in microseconds after `origin`; 0 while the disk is idle.
+    began_us: Arc<AtomicU64>,
+}
+
+impl DiskWatch {
+    fn new() -> Self {
+        Self { origin: Instant::now(), began_us: Arc::default() }
+    }
+
+    fn begin(&self) {
+        let us = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.began_us.store(us.max(1), Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.began_us.store(0, Ordering::Relaxed);
+    }
+
+    /// How long the disk has been at work on what it does now; `None` while it is idle.
+    pub(in crate::kv_raft::raft) fn busy_for(&self) -> Option<Duration> {
+        match self.began_us.load(Ordering::Relaxed) {
+            0 => None,
+            began_us => Some(self.origin.elapsed().saturating_sub(Duration::from_micros(began_us))),
+        }
+    }
+}
+
 /// The driver's end.
 pub(super) struct Disk {
     way: Way,
     sent: u64,
     reports: watch::Receiver<Report>,
+    watch: DiskWatch,
 }
 
 /// Where batches are written.
@@ -53,7 +86,8 @@ impl Disk {
         let first = Report { durable: 0, space: storage.space(), failed: None, batches: 0 };
         let (reports_in, reports) = watch::channel(first);
         let is_immediate = storage.is_immediate();
-        let writer = Writer { storage, reports: reports_in, unproven: false };
+        let watch = DiskWatch::new();
+        let writer = Writer { storage, reports: reports_in, unproven: false, watch: watch.clone() };
         let way = if is_immediate {
             Way::Here(writer)
         } else {
@@ -62,7 +96,12 @@ impl Disk {
                 std::thread::Builder::new().name("raft-disk".into()).spawn(move || writer.run(&queue))?;
             Way::Thread { jobs, thread }
         };
-        Ok(Self { way, sent: 0, reports })
+        Ok(Self { way, sent: 0, reports, watch })
+    }
+
+    /// Tells whether a write hangs.
+    pub(super) fn watch(&self) -> DiskWatch {
+        self.watch.clone()
     }
 
     /// Takes a batch; a report tells when it is safe.
@@ -121,6 +160,8 @@ struct Writer {
     reports: watch::Sender<Report>,
     /// Whether something was written since the disk was last idle.
     unproven: bool,
+    /// Written by the thread alone.
+    watch: DiskWatch,
 }
 
 impl Writer {
@@ -139,15 +180,14 @@ impl Writer {
 
     fn write_all(&mut self, queue: &Receiver<Persist>) -> Result<(), StorageError> {
         loop {
-            let first = match queue.recv_timeout(self.patience()) {
-                Ok(batch) => batch,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.rest()?;
-                    continue;
-                }
+            let next = queue.recv_timeout(self.patience());
+            self.watch.begin();
+            match next {
+                Ok(batch) => self.write(batch, queue.try_iter())?,
+                Err(RecvTimeoutError::Timeout) => self.rest()?,
                 Err(RecvTimeoutError::Disconnected) => return self.rest(),
-            };
-            self.write(first, queue.try_iter())?;
+            }
+            self.watch.end();
         }
     }
 

@@ -6,6 +6,8 @@
 mod disk;
 mod inbox;
 mod peers;
+mod state_log;
+mod status;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -17,15 +19,20 @@ use tokio::time::{Instant, Sleep};
 
 use self::disk::Disk;
 use self::peers::Peers;
+use self::state_log::{StateLog, log_received, log_space};
+use self::status::status_of;
+use super::contacts::Contacts;
 use super::core::{
-    Committed, Core, DiskSpace, Effects, Event, Input, Persist, Proposed, ReadOutcome, Refusal, Reply, Role,
-    Time, Token,
+    Committed, Core, DiskSpace, Effects, Event, Input, Persist, Proposed, ReadOutcome, Refusal, Reply,
+    Request, Role, Time, Token,
 };
 use super::storage::{SnapshotAccess, StorageError};
 use super::transport::Transport;
-use crate::services::raft::{Command, Index, NodeId, Term};
+use crate::services::raft::{Command, Index};
 
+pub(super) use disk::DiskWatch;
 pub(super) use inbox::{Inbound, Inbox, Told};
+pub use status::Status;
 
 /// How long the alarm is set for at most.
 const ALARM_MAX: Duration = Duration::from_secs(3600);
@@ -39,27 +46,6 @@ const APPLY_BYTES: usize = 1 << 20;
 /// How many such batches may wait for the state machine.
 pub(super) const APPLY_BATCHES_MAX: usize = 16;
 
-/// What a node is and how far it has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// What the node is in its term.
-    pub role: Role,
-    /// Its term.
-    pub term: Term,
-    /// The leader of the term, if it is known.
-    pub leader: Option<NodeId>,
-    /// Up to where entries are known to be committed.
-    pub commit_index: Index,
-    /// The index of the last entry.
-    pub last_index: Index,
-    /// Up to where the log is safe on this node's disk: what is committed may be further, on the disks of others.
-    pub durable_index: Index,
-    /// The last index that the newest snapshot contains; 0 when there is none.
-    pub snapshot_index: Index,
-    /// Whether the disk takes entries.
-    pub disk: DiskSpace,
-}
-
 /// The task that owns a core.
 pub(super) struct Driver {
     core: Core,
@@ -68,6 +54,8 @@ pub(super) struct Driver {
     inbox: mpsc::Receiver<Inbound>,
     disk: Disk,
     disk_space: DiskSpace,
+    leader_commit_index: Index,
+    state_log: StateLog,
     peers: Peers,
     status: watch::Sender<Status>,
     applies: mpsc::Sender<Committed>,
@@ -94,16 +82,19 @@ pub(super) struct Parts {
     pub(super) inbox: (mpsc::WeakSender<Inbound>, mpsc::Receiver<Inbound>),
     pub(super) applies: mpsc::Sender<Committed>,
     pub(super) origin: Instant,
+    pub(super) contacts: Arc<Contacts>,
 }
 
 impl Driver {
     /// Puts the parts together, and tells where the node's status can be watched.
     pub(super) fn new(parts: Parts) -> std::io::Result<(Self, watch::Receiver<Status>)> {
-        let Parts { core, storage, snapshots, transport, inbox: (sender, inbox), applies, origin } = parts;
+        let Parts { core, storage, snapshots, transport, inbox: (sender, inbox), applies, origin, contacts } =
+            parts;
         let others = core.others();
         let disk = Disk::start(storage)?;
+        let state_log = StateLog::new(core.id());
         let disk_space = disk.report().space;
-        let (status, watcher) = watch::channel(status_of(&core, disk_space));
+        let (status, watcher) = watch::channel(status_of(&core, disk_space, 0));
         let backlog = VecDeque::from([Input::Disk(disk_space)]);
         let driver = Self {
             core,
@@ -111,7 +102,9 @@ impl Driver {
             inbox,
             disk,
             disk_space,
-            peers: Peers::new(others, transport, snapshots, sender),
+            leader_commit_index: 0,
+            state_log,
+            peers: Peers::new(others, transport, snapshots, sender, contacts),
             status,
             applies,
             handed_out: 0,
@@ -123,6 +116,11 @@ impl Driver {
             persist: None,
         };
         Ok((driver, watcher))
+    }
+
+    /// Tells whether the disk hangs.
+    pub(super) fn disk_watch(&self) -> DiskWatch {
+        self.disk.watch()
     }
 
     /// Runs until the node is stopped, or its disk fails.
@@ -152,7 +150,7 @@ impl Driver {
                     }
                     self.backlog.push_back(Input::Durable(report.durable));
                     if std::mem::replace(&mut self.disk_space, report.space) != report.space {
-                        tracing::warn!(space = ?report.space, "disk");
+                        log_space(report.space);
                         self.backlog.push_back(Input::Disk(report.space));
                     }
                 }
@@ -187,7 +185,11 @@ impl Driver {
                 Inbound::Request { from, request, answer } => {
                     let token = self.token();
                     self.answers.insert(token, answer);
+                    let committed = committed_by(&request);
                     self.step(Input::Request { from, token, request });
+                    if self.core.leader() == Some(from) {
+                        self.leader_commit_index = self.leader_commit_index.max(committed);
+                    }
                 }
                 Inbound::Reply { from, reply } => self.step(Input::Reply { from, reply }),
                 Inbound::Failed { to, sent } => self.step(Input::Failed { to, sent }),
@@ -257,6 +259,7 @@ impl Driver {
     fn take_effects(&mut self, effects: Effects) {
         let Effects { persist, requests, replies, proposed: _, reads, events } = effects;
         if let Some(persist) = persist {
+            log_received(&persist);
             match &mut self.persist {
                 Some(batch) => {
                     batch.position = persist.position;
@@ -282,8 +285,8 @@ impl Driver {
         }
         for event in events {
             match event {
-                Event::State { role, term, leader } => tracing::info!(?role, term, leader, "state"),
-                Event::Truncated(from) => tracing::info!(from, "removed entries that were not committed"),
+                Event::State { role, term, leader } => self.state_log.note(role, term, leader),
+                Event::Truncated(from) => tracing::debug!(from, "removed entries that were not committed"),
                 Event::Committed(_) => {}
             }
         }
@@ -308,7 +311,7 @@ impl Driver {
         }
         // A term that a crash may take back is not told.
         if self.core.term_is_durable() {
-            let status = status_of(&self.core, self.disk_space);
+            let status = status_of(&self.core, self.disk_space, self.leader_commit_index);
             self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
         }
         if self.core.role() != Role::Leader {
@@ -347,16 +350,12 @@ impl Alarm {
     }
 }
 
-fn status_of(core: &Core, disk: DiskSpace) -> Status {
-    Status {
-        role: core.role(),
-        term: core.term(),
-        leader: core.leader(),
-        commit_index: core.commit_index(),
-        last_index: core.last_index(),
-        durable_index: core.durable_index(),
-        snapshot_index: core.snapshot().map_or(0, |snapshot| snapshot.last_index),
-        disk,
+/// Up to where entries are committed if the sender of this request leads.
+fn committed_by(request: &Request) -> Index {
+    match request {
+        Request::Append(args) => args.commit,
+        Request::Snapshot(args) => args.snapshot.last_index,
+        Request::PreVote(_) | Request::Vote(_) | Request::TimeoutNow(_) => 0,
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use traitwire::log::LogThrottle;
 use traitwire::{RpcError, RpcResult};
 
 use super::Inbound;
+use crate::kv_raft::raft::contacts::Contacts;
 use crate::kv_raft::raft::core::{Reply, Request, Sent};
 use crate::kv_raft::raft::storage::SnapshotAccess;
 use crate::kv_raft::raft::transport::Transport;
-use crate::services::raft::{InstallSnapshotArgs, NodeId};
+use crate::services::raft::{InstallSnapshotArgs, NodeId, SnapshotProgress};
 
 /// How many calls may be under way to one node.
 const CALLS_MAX: usize = 32;
@@ -31,6 +33,7 @@ pub(super) struct Peers {
     snapshots: SnapshotAccess,
     inbox: mpsc::WeakSender<Inbound>,
     calls: BTreeMap<NodeId, Arc<Semaphore>>,
+    contacts: Arc<Contacts>,
 }
 
 impl Peers {
@@ -39,9 +42,10 @@ impl Peers {
         transport: Arc<dyn Transport>,
         snapshots: SnapshotAccess,
         inbox: mpsc::WeakSender<Inbound>,
+        contacts: Arc<Contacts>,
     ) -> Self {
         let calls = nodes.into_iter().map(|node| (node, Arc::new(Semaphore::new(CALLS_MAX)))).collect();
-        Self { transport, snapshots, inbox, calls }
+        Self { transport, snapshots, inbox, calls, contacts }
     }
 
     /// Sends a request; what becomes of it arrives in the inbox. Gives it back as failed when too much is under way.
@@ -52,6 +56,7 @@ impl Peers {
         let transport = self.transport.clone();
         let snapshots = self.snapshots.clone();
         let inbox = self.inbox.clone();
+        let contacts = self.contacts.clone();
         tokio::spawn(async move {
             let timeout = timeout_of(&request);
             let call = async {
@@ -63,12 +68,25 @@ impl Peers {
                 Err(_) => Err(RpcError::deadline_exceeded("no answer in time")),
             };
             drop(permit);
+            contacts.note(to, outcome.as_ref());
+            log_snapshot_sent(to, &outcome);
             // A driver that has ended wants no answers.
             if let Some(inbox) = inbox.upgrade() {
                 let _ended = inbox.send(inbound(to, sent, outcome)).await;
             }
         });
         Ok(())
+    }
+}
+
+/// Logs that another node has received the whole of a snapshot.
+fn log_snapshot_sent(to: NodeId, outcome: &RpcResult<Reply>) {
+    static SENT: LogThrottle = LogThrottle::new(Duration::from_secs(1));
+    if let Ok(Reply::Snapshot(reply)) = outcome
+        && reply.progress == SnapshotProgress::Installed
+        && let Some(suppressed) = SENT.permit()
+    {
+        tracing::info!(peer = to, index = reply.last_index, suppressed, "snapshot sent");
     }
 }
 

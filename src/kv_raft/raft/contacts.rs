@@ -1,0 +1,92 @@
+//! Whether the other nodes answer.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use traitwire::{Code, RpcError};
+
+use crate::services::raft::NodeId;
+
+/// What has become of the requests to each of the other nodes since somebody last asked. A request notes its outcome without
+/// a look at a clock.
+#[derive(Debug, Default)]
+pub struct Contacts(BTreeMap<NodeId, Contact>);
+
+#[derive(Debug, Default)]
+struct Contact {
+    has_answered: AtomicBool,
+    has_failed: AtomicBool,
+    /// The first error since somebody last asked.
+    error: Mutex<Option<RpcError>>,
+}
+
+/// What has become of the requests to a node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Contacted {
+    /// There were none.
+    Not,
+    /// It has answered some of them, perhaps with an error of its own.
+    Answered,
+    /// None of them was answered; why the first was not.
+    Failed(RpcError),
+}
+
+impl Contacts {
+    pub(super) fn new(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        Self(nodes.into_iter().map(|node| (node, Contact::default())).collect())
+    }
+
+    /// Notes the outcome of a request.
+    pub fn note<T>(&self, to: NodeId, outcome: Result<&T, &RpcError>) {
+        let Some(contact) = self.0.get(&to) else { return };
+        match outcome.err().filter(|error| !is_answer(error)) {
+            // Looked at first: a line of the cache that is only read stays where it is.
+            None if contact.has_answered.load(Ordering::Relaxed) => {}
+            None => contact.has_answered.store(true, Ordering::Relaxed),
+            Some(_) if contact.has_failed.swap(true, Ordering::Relaxed) => {}
+            Some(error) => {
+                *contact.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+            }
+        }
+    }
+
+    /// What has become of the requests to a node since the last call of this.
+    pub fn take(&self, to: NodeId) -> Contacted {
+        let Some(contact) = self.0.get(&to) else { return Contacted::Not };
+        let error = contact.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        contact.has_failed.store(false, Ordering::Relaxed);
+        match (contact.has_answered.swap(false, Ordering::Relaxed), error) {
+            (true, _) => Contacted::Answered,
+            (false, Some(error)) => Contacted::Failed(error),
+            (false, None) => Contacted::Not,
+        }
+    }
+}
+
+/// Whether an error is the answer of a node that works: it has refused something, or has enough to do.
+fn is_answer(error: &RpcError) -> bool {
+    !matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Canceled | Code::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_reported_once_and_an_answer_outweighs_failures() {
+        let contacts = Contacts::new([2]);
+        let (gone, late) = (RpcError::unavailable("refused"), RpcError::deadline_exceeded("late"));
+        assert_eq!(contacts.take(2), Contacted::Not);
+        contacts.note::<()>(2, Err(&gone));
+        contacts.note::<()>(2, Err(&late));
+        assert_eq!((contacts.take(2), contacts.take(2)), (Contacted::Failed(gone.clone()), Contacted::Not));
+        contacts.note::<()>(2, Err(&late));
+        contacts.note(2, Ok(&()));
+        assert_eq!((contacts.take(2), contacts.take(2)), (Contacted::Answered, Contacted::Not));
+        contacts.note::<()>(2, Err(&RpcError::resource_exhausted("busy")));
+        assert_eq!(contacts.take(2), Contacted::Answered);
+        contacts.note(3, Ok(&()));
+        assert_eq!(contacts.take(3), Contacted::Not);
+    }
+}

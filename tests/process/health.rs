@@ -1,0 +1,132 @@
+//! What `/livez` and `/readyz` say, and which changes of a cluster are logged.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use traitwire_kv::kv_single::client::SingleKvClient;
+
+use crate::running::{Running, free_ports, until};
+
+async fn get(url: &str, path: &str) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+    let response = client.get(format!("{url}{path}")).send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+fn node(id: u16, first_port: u16, data: &Path) -> Running {
+    let peers: Vec<_> = (1..=3).map(|id| format!("{id}=http://127.0.0.1:{}", first_port + id)).collect();
+    let listen = format!("127.0.0.1:{}", first_port + id);
+    let data = data.join(id.to_string());
+    let (id, peers) = (id.to_string(), peers.join(","));
+    Running::start([
+        "serve",
+        "--id",
+        &id,
+        "--listen",
+        &listen,
+        "--peers",
+        &peers,
+        "--data",
+        data.to_str().unwrap(),
+    ])
+}
+
+/// Node 1 alone, then with node 2, and alone again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_quorum_and_its_return_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let first_port = free_ports(4);
+    let mut first = node(1, first_port, folder.path());
+    let url = first.url().await;
+    let peers = [2, 3].map(|id| format!("http://127.0.0.1:{}", first_port + id));
+    first.logged(&["the data folder is new"]).await;
+    let (status, body) = get(&url, "/readyz").await;
+    assert_eq!((status, body.contains("[-]leader failed: no leader known\n")), (503, true), "{body}");
+    for path in ["/livez", "/healthz"] {
+        assert_eq!(get(&url, path).await, (200, "ok\n".to_owned()));
+    }
+    assert!(get(&url, "/livez?verbose").await.1.starts_with("[+]disk ok\n"));
+    first.logged(&["no leader", &peers[0], &peers[1]]).await;
+    let unreachable = |log: &[String], peer: &str| {
+        log.iter().filter(|line| line.contains("peer unreachable") && line.contains(peer)).count()
+    };
+    for peer in &peers {
+        assert_eq!(unreachable(&first.log, peer), 1, "{:#?}", first.log);
+    }
+    let mut second = node(2, first_port, folder.path());
+    first.logged(&["there is a leader again"]).await;
+    let (status, body) = get(&url, "/readyz?verbose").await;
+    assert_eq!((status, body.contains("[+]leader ok\n")), (200, true), "{body}");
+    let back =
+        first.log.iter().filter(|line| line.contains("peer reachable") && line.contains(&peers[0])).count();
+    assert_eq!(back, 1, "{:#?}", first.log);
+    let elected = |line: &String| line.contains("became leader") || line.contains("follows leader");
+    assert!(first.log.iter().any(|line| elected(line) && line.contains("term=")), "{:#?}", first.log);
+    second.child.kill().await.unwrap();
+    first.logged(&["no leader", &peers[0]]).await;
+    assert_eq!(get(&url, "/readyz").await.0, 503);
+    assert!(first.log.len() < 40, "too much is logged: {:#?}", first.log);
+}
+
+/// One snapshot after another, on a leader and a follower that was away.
+#[tokio::test(flavor = "multi_thread")]
+async fn recovery_and_snapshots_are_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--snapshot-log-bytes", "1000"];
+    let mut node = Running::start(arguments);
+    let client = SingleKvClient::new(traitwire::RpcClient::new(node.url().await, 1));
+    for version in 0..20 {
+        traitwire::KvClient::put(&client, "k", &"v".repeat(200), version).await.unwrap();
+    }
+    node.logged(&["snapshot taken", "index=", "bytes="]).await;
+    node.signal("KILL").await;
+    node.ended().await;
+    let mut node = Running::start(arguments);
+    node.url().await;
+    node.logged(&["recovered the log", "term=", "last_index=", "snapshot_index="]).await;
+    node.logged(&["snapshot installed", "index="]).await;
+}
+
+/// A disk that hangs is one that syncs for very long; strace makes it do so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_disk_fails_the_liveness_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut node =
+        Running::start(["serve", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()]);
+    let url = node.url().await;
+    node.logged(&["became leader"]).await;
+    let pid = node.pid().to_string();
+    let inject = "inject=fdatasync,fsync:delay_enter=60000000";
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-e", "trace=fdatasync,fsync", "-e", inject, "-p", &pid]).kill_on_drop(true);
+    let Ok(mut strace) = strace.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() else {
+        assert!(std::env::var_os("TRAITWIRE_STRACE").is_none(), "strace is not there");
+        return eprintln!("not tried: strace is not there");
+    };
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(strace.stderr.take().unwrap()));
+    let first = lines.next_line().await.unwrap().unwrap_or_default();
+    if !first.contains("attached") {
+        assert!(std::env::var_os("TRAITWIRE_STRACE").is_none(), "strace may not trace: {first}");
+        return eprintln!("not tried: strace may not trace");
+    }
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    assert_eq!(get(&url, "/livez").await.0, 200);
+    let put = tokio::spawn({
+        let client = SingleKvClient::new(traitwire::RpcClient::new(url.clone(), 1));
+        async move { traitwire::KvClient::put(&client, "k", "v", 0).await }
+    });
+    let body = until("the liveness check fails", async || {
+        let (status, body) = get(&url, "/livez").await;
+        (status == 503).then_some(body)
+    })
+    .await;
+    assert!(body.starts_with("[-]disk failed: one write has taken 1"), "{body}");
+    assert_eq!(get(&url, "/readyz").await.0, 503);
+    put.abort();
+    strace.kill().await.unwrap();
+    until("the disk works again", async || (get(&url, "/livez").await.0 == 200).then_some(())).await;
+}
