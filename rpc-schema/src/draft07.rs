@@ -8,6 +8,7 @@
 //! | `dependentRequired`, `dependentSchemas` | `dependencies` |
 //! | `unevaluatedProperties` | `additionalProperties`, with the keys of all branches; dropped when a branch is a `$ref` |
 //! | `contains` with `minContains: 0` | dropped: Draft-07 has no `contains` that may find nothing |
+//! | data with a key `$ref`, as in `default` | dropped: tools follow it as a reference |
 //! | `minContains`, `maxContains`, `unevaluatedItems`, `contentSchema` | dropped |
 //!
 //! What is dropped only makes a schema accept more. `const`, `examples`, `if`, `propertyNames` and the rest mean the same
@@ -15,7 +16,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::walk::{DEFINITIONS, each_subschema_mut};
+use crate::walk::{DEFINITIONS, drop_data_with_references, each_subschema_mut};
 
 /// What references to the schemas of an OpenRPC document begin with.
 const COMPONENTS: &str = "#/components/schemas/";
@@ -30,6 +31,7 @@ pub(crate) fn to_draft07(schema: &Value) -> Value {
 fn convert(schema: &mut Value) {
     each_subschema_mut(schema, &mut convert);
     let Some(keywords) = schema.as_object_mut() else { return };
+    drop_data_with_references(keywords);
     convert_items(keywords);
     convert_dependencies(keywords);
     convert_unevaluated(keywords);
@@ -142,8 +144,12 @@ mod tests {
     #[test]
     fn data_that_looks_like_a_schema_stays() {
         let schema =
-            json!({ "default": { "$ref": "#/$defs/A", "prefixItems": [] }, "enum": [{ "minContains": 1 }] });
+            json!({ "default": { "allOf": [true], "prefixItems": [] }, "enum": [{ "minContains": 1 }] });
         check(&schema, &schema);
+        check(
+            &json!({ "default": { "a": { "$ref": "#/$defs/A" } }, "type": "object" }),
+            &json!({ "type": "object" }),
+        );
     }
 
     #[test]

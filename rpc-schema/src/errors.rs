@@ -73,3 +73,16 @@ pub(crate) fn by_status() -> Vec<(u16, Vec<&'static ErrorCode>)> {
     let groups = all.chunk_by(|one, other| one.status == other.status);
     groups.map(|group| (group[0].status, group.to_vec())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CODES;
+
+    #[test]
+    fn each_code_is_listed_once() {
+        let mut names: Vec<&str> = CODES.iter().map(|code| code.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 16);
+    }
+}

@@ -5,8 +5,12 @@ use serde_json::{Map, Value, json};
 use crate::catalogue::Catalogue;
 use crate::errors::{CODES, ErrorCode, TYPED_ERROR, by_status, example_error, example_typed_error};
 use crate::text::first_line;
-use crate::walk::{each_subschema_mut, replace_references, resolved};
+use crate::walk::{holds_reference, resolved};
 use crate::{Message, MethodDescriptor, ServiceDescriptor, example};
+
+mod adapt;
+
+use adapt::adapted;
 
 /// The version of the OpenAPI specification that the document follows.
 const OPENAPI: &str = "3.1.1";
@@ -36,6 +40,8 @@ impl Catalogue {
     /// `x-idempotency`, `x-timeout-ms`, `x-retries`, `x-hedge-ms`, `x-aliases` and `x-deprecated` (why, and in favour of
     /// what). A tag, which is a service, has `x-internal`, `x-compat` and `x-reserved`.
     ///
+    /// - Schemas keep to what the common generators understand: see `openapi/adapt.rs`. An example that holds a key `$ref`
+    ///   is left out, since tools follow it as a reference.
     /// - Integers have the bounds of their formats, which tools that make values from schemas need to know.
     /// - The one server is where the document comes from: `_schema/openapi.json` of it, wherever it is mounted.
     /// - The header that carries a deadline is described in words. As a parameter, every tool that tries parameters out
@@ -120,19 +126,27 @@ impl Catalogue {
 
     /// The response that also carries the method's own error.
     fn typed_response(&self, method: &MethodDescriptor, error: &Message, codes: &[&ErrorCode]) -> Value {
-        let base = error_schema(method.is_read_only());
-        let mut response = response(base, codes);
-        let typed = json!({
-            "description": "The error of the method itself stands under `error`.",
-            "items": { "properties": { "error": { "$ref": format!("{SCHEMAS}{}", error.document) } } }
-        });
+        let mut response = response(error_schema(method.is_read_only()), codes);
         response["description"] = json!(format!(
             "{}\n\n`{TYPED_ERROR}` also comes with an error of the method's own in its details.",
             response["description"].as_str().unwrap_or_default()
         ));
         let content = &mut response["content"]["application/json"];
-        content["schema"]["properties"]["details"] = typed;
+        // Spelled out: generators cannot merge these details with those of the general error.
+        let names: Vec<&str> = codes.iter().map(|code| code.name).collect();
+        let mut schema = if method.is_read_only() { error_of_read() } else { error_of_change() };
+        schema["properties"]["code"] = json!({ "type": "string", "enum": names });
+        let details = &mut schema["properties"]["details"];
+        details["description"] = json!("The error of the method itself stands under `error`.");
+        details["items"] = json!({
+            "type": "object",
+            "properties": { "error": { "$ref": format!("{SCHEMAS}{}", error.document) } }
+        });
+        content["schema"] = schema;
         let own = example_typed_error(example(&self.message_document(error)), method.is_read_only());
+        if holds_reference(&own) {
+            return response;
+        }
         let general = content.as_object_mut().and_then(|content| content.shift_remove("example"));
         content["examples"] = json!({
             "general": { "value": general },
@@ -142,10 +156,12 @@ impl Catalogue {
     }
 
     fn openapi_content(&self, message: &Message) -> Value {
-        json!({ "application/json": {
-            "schema": { "$ref": format!("{SCHEMAS}{}", message.document) },
-            "example": example(&self.message_document(message)),
-        } })
+        let mut content = json!({ "schema": { "$ref": format!("{SCHEMAS}{}", message.document) } });
+        let example = example(&self.message_document(message));
+        if !holds_reference(&example) {
+            content["example"] = example;
+        }
+        json!({ "application/json": content })
     }
 
     fn openapi_schemas(&self) -> Value {
@@ -198,29 +214,6 @@ fn tag(service: &ServiceDescriptor) -> Value {
     tag
 }
 
-/// `schema` with its references as an OpenAPI document has them, and with the bounds of its integers.
-fn adapted(schema: &Value) -> Value {
-    let mut schema = schema.clone();
-    replace_references(&mut schema, &|name| format!("{SCHEMAS}{name}"));
-    bound_integers(&mut schema);
-    schema
-}
-
-/// Gives integers the bounds that their formats have, where they have none.
-fn bound_integers(schema: &mut Value) {
-    each_subschema_mut(schema, &mut bound_integers);
-    let Some(keywords) = schema.as_object_mut() else { return };
-    let (least, most) = match keywords.get("format").and_then(Value::as_str) {
-        Some("int32") => (json!(i32::MIN), json!(i32::MAX)),
-        Some("uint32") => (json!(0), json!(u32::MAX)),
-        Some("int64" | "int") => (json!(i64::MIN), json!(i64::MAX)),
-        Some("uint64" | "uint") => (json!(0), json!(u64::MAX)),
-        _ => return,
-    };
-    keywords.entry("minimum").or_insert(least);
-    keywords.entry("maximum").or_insert(most);
-}
-
 /// The name of the schema of errors of methods that change nothing, or of others.
 fn error_schema(is_read_only: bool) -> &'static str {
     if is_read_only { ERROR } else { ERROR_OF_CHANGE }
@@ -248,14 +241,16 @@ fn response(base: &str, codes: &[&ErrorCode]) -> Value {
     json!({
         "description": lines.join("\n\n"),
         "content": { "application/json": {
-            "schema": { "$ref": format!("{SCHEMAS}{base}"), "properties": { "code": { "enum": names } } },
+            "schema": { "allOf": [
+                { "$ref": format!("{SCHEMAS}{base}") },
+                { "type": "object", "properties": { "code": { "type": "string", "enum": names } } },
+            ] },
             "example": example_error(codes[0].name, codes[0].docs, base == ERROR),
         } }
     })
 }
 
 fn error_schemas() -> [(String, Value); 4] {
-    let schema = |name: &str| json!({ "$ref": format!("{SCHEMAS}{name}") });
     let codes: Vec<&str> = CODES.iter().map(|code| code.name).collect();
     let schemas = [
         (CODE, json!({ "type": "string", "enum": codes, "description": "What went wrong, for a program." })),
@@ -268,57 +263,44 @@ fn error_schemas() -> [(String, Value); 4] {
                 "required": ["executed"]
             }),
         ),
-        (
-            ERROR,
-            json!({
-                "type": "object",
-                "description": "Why a call failed, in the JSON of the Connect protocol.",
-                "properties": {
-                    "code": schema(CODE),
-                    "message": { "type": "string", "description": "What went wrong, for a person." },
-                    "details": { "type": "array", "description": "Further values.", "items": true }
-                },
-                "required": ["code", "message"]
-            }),
-        ),
-        (
-            ERROR_OF_CHANGE,
-            json!({
-                "$ref": format!("{SCHEMAS}{ERROR}"),
-                "description": "Why a call failed that may change state, and first whether it was executed.",
-                "properties": { "details": { "type": "array", "minItems": 1, "prefixItems": [schema(EXECUTED)] } },
-                "required": ["details"]
-            }),
-        ),
+        (ERROR, error_of_read()),
+        (ERROR_OF_CHANGE, error_of_change()),
     ];
     schemas.map(|(name, schema)| (name.to_owned(), schema))
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
+fn error_of_read() -> Value {
+    error_object(
+        "Why a call failed, in the JSON of the Connect protocol.",
+        json!({ "type": "array", "description": "Further values.", "items": {} }),
+        &["code", "message"],
+    )
+}
 
-    use super::{CODES, adapted};
-    use crate::walk::DEFINITIONS;
+fn error_of_change() -> Value {
+    error_object(
+        "Why a call failed that may change state, and first whether it was executed.",
+        json!({
+            "type": "array",
+            "description": "Whether the request was executed, and then further values.",
+            "minItems": 1,
+            "prefixItems": [{ "$ref": format!("{SCHEMAS}{EXECUTED}") }],
+            "items": {},
+        }),
+        &["code", "message", "details"],
+    )
+}
 
-    #[test]
-    fn integers_get_the_bounds_of_their_formats_and_keep_their_own() {
-        let schema = json!({ "anyOf": [
-            { "type": "integer", "format": "uint64", "minimum": 1 },
-            { "$ref": format!("{DEFINITIONS}A") },
-        ] });
-        let expected = json!({ "anyOf": [
-            { "type": "integer", "format": "uint64", "minimum": 1, "maximum": u64::MAX },
-            { "$ref": "#/components/schemas/A" },
-        ] });
-        assert_eq!(adapted(&schema), expected);
-    }
-
-    #[test]
-    fn codes_are_told_once() {
-        let mut names: Vec<&str> = CODES.iter().map(|code| code.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), 16);
-    }
+/// Both kinds of errors are spelled out: generators make more of that than of one that is built on the other.
+fn error_object(description: &str, details: Value, required: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "description": description,
+        "properties": {
+            "code": { "$ref": format!("{SCHEMAS}{CODE}") },
+            "message": { "type": "string", "description": "What went wrong, for a person." },
+            "details": details,
+        },
+        "required": required,
+    })
 }

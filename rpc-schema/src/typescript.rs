@@ -23,9 +23,10 @@ impl Catalogue {
     /// - Integers that a `number` may not hold exactly are of the type `WideInteger`, a `number` or, beyond 2^53 - 1, a
     ///   `bigint`. The client reads and writes both without loss, so nobody has to choose between convenience and truth.
     /// - A failed call throws `RpcError`, and `isErrorOf` tells the type of a method's own error.
-    /// - A document `Name.written` is the type `NameWritten`. A name that the language or the client needs gets a `_`.
+    /// - A document `Name.written` is the type `NameWritten`. A name that the language or the client needs gets a `_`, and so
+    ///   does a member whose name means something to JavaScript: a method `then` would make the service a promise.
     pub fn typescript(&self) -> String {
-        let mut names = Names::new();
+        let mut names = Names::of_types();
         let documents = self.document_names();
         let types = of_documents(&documents, &mut names);
         let services: Vec<(&ServiceDescriptor, String)> = self
@@ -53,7 +54,7 @@ impl Catalogue {
     }
 
     fn typescript_client(&self, services: &[(&ServiceDescriptor, String)]) -> String {
-        let mut names = Names::new();
+        let mut names = Names::of_members();
         let fields: Vec<(String, &String)> =
             services.iter().map(|(service, class)| (names.give(&camel(service.name)), class)).collect();
         let declared: String = services
@@ -87,7 +88,7 @@ impl Catalogue {
                 "Internal: other parts of the same system call this service, its users do not.".to_owned(),
             );
         }
-        let mut names = Names::new();
+        let mut names = Names::of_members();
         let prefix = format!("{}.", service.prefix);
         let methods: String = service
             .methods

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Named schemas. References inside them read `#/$defs/Name`.
 pub(crate) type Definitions = BTreeMap<String, Value>;
@@ -38,6 +38,23 @@ fn holds(keyword: &str) -> Option<Holds> {
         "$defs" | "dependentSchemas" | "patternProperties" | "properties" => Some(Holds::Map),
         _ => None,
     }
+}
+
+/// Whether an object in `value`, at any depth, has a key `$ref` with a text. Where it is data, tools still follow it.
+pub(crate) fn holds_reference(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => {
+            object.get("$ref").is_some_and(Value::is_string) || object.values().any(holds_reference)
+        }
+        Value::Array(values) => values.iter().any(holds_reference),
+        _ => false,
+    }
+}
+
+/// Drops the keywords of a schema whose values are data with a key `$ref`.
+pub(crate) fn drop_data_with_references(keywords: &mut Map<String, Value>) {
+    keywords
+        .retain(|keyword, value| keyword == "$ref" || holds(keyword).is_some() || !holds_reference(value));
 }
 
 /// Calls `visit` for each schema directly inside `schema`.

@@ -262,3 +262,56 @@ fn depth(value: &Value) -> usize {
         _ => 0,
     }
 }
+
+/// Fields may be called as keywords of JSON Schema are.
+#[test]
+fn fields_named_as_keywords_are_fields() {
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Keywords {
+        #[serde(rename = "$ref")]
+        reference: String,
+        #[serde(rename = "$defs")]
+        definitions: Vec<u8>,
+        #[serde(rename = "allOf")]
+        all_of: bool,
+        #[serde(rename = "const")]
+        constant: u32,
+        properties: BTreeMap<String, u8>,
+        required: String,
+        r#type: Option<Box<Keywords>>,
+    }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(tag = "$ref")]
+    enum Tagged {
+        First { value: u8 },
+    }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Flat {
+        #[serde(flatten)]
+        tagged: Tagged,
+        #[serde(flatten)]
+        inner: Inner,
+    }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Inner {
+        #[serde(rename = "default")]
+        fallback: Pointer,
+    }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Pointer {
+        #[serde(rename = "$ref")]
+        reference: u8,
+    }
+    check::<Pointer>(json!({ "$ref": 0 }));
+    check::<Vec<Option<Pointer>>>(json!([{ "$ref": 0 }]));
+    check::<Flat>(json!({ "$ref": "First", "value": 0, "default": { "$ref": 0 } }));
+    let keywords = |definitions: Value, properties: Value| {
+        json!({
+            "$ref": "string", "$defs": definitions, "allOf": false, "const": 0, "properties": properties, "required": "string",
+        })
+    };
+    let mut expected = keywords(json!([0]), json!({ "key": 0 }));
+    expected["type"] = keywords(json!([]), json!({}));
+    check::<Keywords>(expected);
+}

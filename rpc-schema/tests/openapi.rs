@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::awkward::awkward;
 use common::hard::{hard, samples};
 use common::many::many;
 use common::small::kv;
@@ -76,8 +77,8 @@ fn check(validator: &Validator, document: &Value) {
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
-fn all() -> [Catalogue; 3] {
-    [kv(), hard(), many()]
+fn all() -> [Catalogue; 4] {
+    [kv(), hard(), many(), awkward()]
 }
 
 #[test]
@@ -97,11 +98,105 @@ fn openapi_documents_keep_to_the_meta_schema() {
     assert!(!validator.is_valid(&document));
 }
 
+/// Where a generator of clients would stumble over `schema`: a boolean for a schema, or a `$ref` with siblings.
+fn stumbling_blocks(schema: &Value, path: &str, found: &mut Vec<String>) {
+    let Some(keywords) = schema.as_object() else {
+        found.push(format!("{path} is {schema}"));
+        return;
+    };
+    if keywords.get("$ref").is_some() && keywords.len() > 1 {
+        found.push(format!("{path} has a `$ref` with siblings"));
+    }
+    for (keyword, value) in keywords {
+        let path = format!("{path}/{keyword}");
+        match (keyword.as_str(), value) {
+            ("additionalProperties" | "unevaluatedProperties", Value::Bool(false)) => {}
+            ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(schemas)) => {
+                schemas.iter().for_each(|schema| stumbling_blocks(schema, &path, found));
+            }
+            ("properties" | "patternProperties" | "dependentSchemas" | "$defs", Value::Object(schemas)) => {
+                for (name, schema) in schemas {
+                    stumbling_blocks(schema, &format!("{path}/{name}"), found);
+                }
+            }
+            (
+                "items"
+                | "contains"
+                | "not"
+                | "if"
+                | "then"
+                | "else"
+                | "propertyNames"
+                | "additionalProperties"
+                | "unevaluatedProperties"
+                | "unevaluatedItems"
+                | "contentSchema"
+                | "additionalItems",
+                schema,
+            ) => stumbling_blocks(schema, &path, found),
+            ("$ref", _) => {}
+            // Tools follow references also where they are data.
+            (_, data) if data.to_string().contains("\"$ref\":\"") => {
+                found.push(format!("{path} holds a `$ref`"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// All contents of bodies in a part of an OpenAPI document, with their paths.
+fn contents<'a>(part: &'a Value, path: &str, found: &mut Vec<(String, &'a Value)>) {
+    for (name, value) in part.as_object().into_iter().flatten() {
+        let path = format!("{path}/{name}");
+        match name.as_str() {
+            "application/json" => found.push((path, value)),
+            "schemas" | "example" | "examples" => {}
+            _ => contents(value, &path, found),
+        }
+    }
+}
+
+#[test]
+fn generators_of_clients_stumble_over_no_schema_and_no_example() {
+    for catalogue in all() {
+        let document = catalogue.openapi();
+        let mut found = Vec::new();
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            stumbling_blocks(schema, name, &mut found);
+        }
+        let mut bodies = Vec::new();
+        contents(&document, "", &mut bodies);
+        assert!(bodies.len() > 20, "{}", bodies.len());
+        for (path, content) in bodies {
+            stumbling_blocks(&content["schema"], &path, &mut found);
+            let examples = [&content["example"], &content["examples"]];
+            if examples.iter().any(|example| example.to_string().contains("\"$ref\":\"")) {
+                found.push(format!("{path} has an example with a `$ref`"));
+            }
+        }
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+/// `.ci/foreign` has generators of clients read these documents.
+#[test]
+fn documents_are_written_where_they_are_asked_for() {
+    let Some(folder) = std::env::var_os("TRAITWIRE_DOCUMENTS") else { return };
+    let folder = std::path::PathBuf::from(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, catalogue) in ["small", "hard", "many", "awkward"].into_iter().zip(all()) {
+        std::fs::write(folder.join(format!("{name}.json")), format!("{:#}", catalogue.openapi())).unwrap();
+        std::fs::write(folder.join(format!("{name}.ts")), catalogue.typescript()).unwrap();
+    }
+}
+
 #[test]
 fn openrpc_documents_keep_to_the_meta_schema() {
     let validator = openrpc_validator();
     for catalogue in all() {
-        check(&validator, &catalogue.openrpc());
+        let document = catalogue.openrpc();
+        assert_references_resolve(&document);
+        check(&validator, &document);
     }
     let mut document = kv().openrpc();
     document["components"]["schemas"]["PutArgs"]["type"] = json!("thing");

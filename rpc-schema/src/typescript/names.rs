@@ -107,14 +107,46 @@ const TAKEN: [&str; 96] = [
 const MORE_TAKEN: [&str; 8] =
     ["abstract", "arguments", "clearTimeout", "eval", "isNaN", "while", "with", "yield"];
 
+/// Names that a member of a generated class may not have, because they already mean something there: JavaScript and its
+/// tools call these by themselves, or every object has them. An object with a method `then` is taken for a promise, so that
+/// `await` calls it. Words of the language may name members.
+const TAKEN_BY_MEMBERS: [&str; 20] = [
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+    "__proto__",
+    "arguments",
+    "caller",
+    "catch",
+    "constructor",
+    "finally",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "prototype",
+    "then",
+    "toJSON",
+    "toLocaleString",
+    "toString",
+    "transport",
+    "valueOf",
+];
+
 /// Gives names out, each once.
 pub(super) struct Names {
     used: BTreeSet<String>,
 }
 
 impl Names {
-    pub(super) fn new() -> Self {
+    /// For types and classes.
+    pub(super) fn of_types() -> Self {
         Self { used: TAKEN.iter().chain(&MORE_TAKEN).map(ToString::to_string).collect() }
+    }
+
+    /// For the members of one class.
+    pub(super) fn of_members() -> Self {
+        Self { used: TAKEN_BY_MEMBERS.iter().map(ToString::to_string).collect() }
     }
 
     /// `wish`, with as many `_` behind as it takes to be free.
@@ -167,13 +199,13 @@ fn capitalised(word: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{MORE_TAKEN, Names, TAKEN, camel, of_documents};
+    use super::{MORE_TAKEN, Names, TAKEN, TAKEN_BY_MEMBERS, camel, of_documents};
 
     #[test]
     fn no_two_documents_share_a_name_and_none_takes_a_word_of_the_language() {
         let documents =
             BTreeSet::from(["A", "A.written", "AWritten", "Error", "a-b", "a_b", "2d", "kv.get_all.reply"]);
-        let names = of_documents(&documents, &mut Names::new());
+        let names = of_documents(&documents, &mut Names::of_types());
         let names: Vec<(&str, &str)> =
             names.iter().map(|(document, name)| (*document, name.as_str())).collect();
         let expected = [
@@ -194,8 +226,21 @@ mod tests {
         assert_eq!(["append_entries", "get", "x.y"].map(camel), ["appendEntries", "get", "xY"]);
     }
 
+    /// What each object has by itself, and what turns it into something else.
+    #[test]
+    fn members_take_no_name_that_means_something() {
+        let mut names = Names::of_members();
+        let given =
+            ["to_string", "then", "valueOf", "constructor", "transport", "get", "get", "delete", "new"]
+                .map(|wish| names.give(&camel(wish)));
+        let expected =
+            ["toString_", "then_", "valueOf_", "constructor_", "transport_", "get", "get_", "delete", "new"];
+        assert_eq!(given, expected);
+    }
+
     #[test]
     fn what_is_taken_is_listed_once() {
+        assert!(TAKEN_BY_MEMBERS.is_sorted_by(|one, other| one < other));
         let all: BTreeSet<&str> = TAKEN.into_iter().chain(MORE_TAKEN).collect();
         assert_eq!(all.len(), TAKEN.len() + MORE_TAKEN.len());
     }

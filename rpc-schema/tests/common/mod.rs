@@ -1,6 +1,7 @@
 //! Descriptors to start from, as the attribute would write them.
 #![allow(dead_code, reason = "each suite uses some of it")]
 
+pub(crate) mod awkward;
 pub(crate) mod hard;
 pub(crate) mod many;
 pub(crate) mod small;
