@@ -1,4 +1,5 @@
-//! A service of your own in one file: trait, server, client, schema. `cargo run --example greeter`
+//! A service of your own in one file: trait, server, client, schema. `cargo run --example greeter` calls it once, prints how others
+//! can, and serves until Ctrl-C.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,10 +40,12 @@ impl Greeter for Friendly {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(traitwire::serve(listener, GreeterServer::new(Friendly), std::future::pending()));
-    let greeter = GreeterStub::connect(url);
+    let stop = async { drop(tokio::signal::ctrl_c().await) };
+    let serving = tokio::spawn(traitwire::serve(listener, GreeterServer::new(Friendly), stop));
+    let greeter = GreeterStub::connect(&url);
     println!("{}", greeter.greet(Person { name: "Ada".to_owned() }).await?.text);
     let catalogue = traitwire_schema::Catalogue::new(&[&GREETER_SERVICE])?;
-    println!("{}", catalogue.show("greeter.greet", "http://127.0.0.1:7101").unwrap_or_default());
+    println!("{}", catalogue.show("greeter.greet", &url).unwrap_or_default());
+    serving.await??;
     Ok(())
 }

@@ -15,3 +15,8 @@ pub mod url;
 pub mod index {
     include!(concat!(env!("OUT_DIR"), "/service_index.rs"));
 }
+
+/// The code in the README, which must compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -88,9 +88,18 @@ pub(super) enum Compat {
 
 #[derive(Args)]
 pub(super) struct LockFile {
-    /// The lock file.
-    #[arg(long = "lock", value_name = "FILE", default_value = "rpc-schema/rpc.lock.json")]
+    /// The lock file; by default `rpc-schema/rpc.lock.json` in the current folder or the nearest one above it that has one.
+    #[arg(long = "lock", value_name = "FILE", default_value_os_t = default_lock(), hide_default_value = true)]
     path: PathBuf,
+}
+
+/// Where the lock of the repository is that the current folder belongs to.
+fn default_lock() -> PathBuf {
+    const LOCK: &str = "rpc-schema/rpc.lock.json";
+    let current = std::env::current_dir().unwrap_or_default();
+    let found = current.ancestors().map(|folder| folder.join(LOCK)).find(|path| path.exists());
+    // Found where it always was, it is shown by that name.
+    found.filter(|path| *path != current.join(LOCK)).unwrap_or_else(|| LOCK.into())
 }
 
 #[derive(Args)]
@@ -137,7 +146,10 @@ fn check(lock: &LockFile, output: &Output) -> Result<u8, Failure> {
     let (known, own) = (lock.read()?, own_contract()?);
     let Some(known) = known else {
         let path = lock.path.display();
-        return Err(unreadable(format!("there is no lock {path}: `traitwire schema bless` makes it")));
+        return Err(unreadable(format!(
+            "there is no lock {path} here: run this in the repository that has it, name it with --lock, or make one with \
+             `traitwire schema bless`"
+        )));
     };
     let code = output.print(&known.check(&own))?;
     if code == 0 && known.contract != own {

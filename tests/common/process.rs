@@ -147,9 +147,18 @@ impl Drop for ServerProcess {
 /// A process that kills another one when this one has gone, even if it was killed: a test that is interrupted leaves no server
 /// behind.
 pub(crate) fn guard(pid: u32) -> Child {
+    guard_target(&pid.to_string())
+}
+
+/// The same for all processes of a group.
+pub(crate) fn guard_group(pid: u32) -> Child {
+    guard_target(&format!("-{pid}"))
+}
+
+fn guard_target(target: &str) -> Child {
     Command::new("sh")
         // The end of its input is the end of the test. Dropping the guard kills it before its input ends.
-        .args(["-c", "read -r never; kill -KILL \"$0\" 2>/dev/null", &pid.to_string()])
+        .args(["-c", "read -r never; kill -KILL -- \"$0\" 2>/dev/null", target])
         .stdin(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)

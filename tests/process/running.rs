@@ -10,9 +10,10 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use crate::common::kv_cluster::soon;
 use crate::common::process::{guard, signal};
+use crate::common::wait::until;
 
-/// How often what cannot be awaited is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long anything may take before a test fails instead of hanging.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Running {
     pub(crate) child: Child,
@@ -78,23 +79,10 @@ impl Running {
     }
 }
 
-/// Waits until something is so that does not tell when it becomes so.
-pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let looking = async {
-        loop {
-            match look().await {
-                Some(found) => return found,
-                None => tokio::time::sleep(LOOK_EVERY).await,
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), looking).await.unwrap_or_else(|_| panic!("never: {what}"))
-}
-
 /// Waits until a process has this many children, and gives their ids.
 pub(crate) async fn children(pid: u32, count: usize) -> Vec<u32> {
     let path = format!("/proc/{pid}/task/{pid}/children");
-    until(&format!("{count} children of {pid}"), async || {
+    until(PATIENCE, format!("{count} children of {pid}"), async || {
         let children = std::fs::read_to_string(&path).ok()?;
         let children: Vec<u32> = children.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
         (children.len() == count).then_some(children)
@@ -104,8 +92,10 @@ pub(crate) async fn children(pid: u32, count: usize) -> Vec<u32> {
 
 /// Waits until a process that may not be a child of this one is gone.
 pub(crate) async fn gone(pid: u32) {
-    until(&format!("the end of process {pid}"), async || state(pid).is_none_or(|it| it == 'Z').then_some(()))
-        .await;
+    until(PATIENCE, format!("the end of process {pid}"), async || {
+        state(pid).is_none_or(|it| it == 'Z').then_some(())
+    })
+    .await;
 }
 
 /// The state of a process, as proc(5) abbreviates it.

@@ -5,7 +5,8 @@ use traitwire_kv::kv_raft::client::ClusterKvClient;
 
 use crate::common::kv_cluster::soon;
 use crate::common::process::signal;
-use crate::running::{Running, children, free_ports, gone, state, until};
+use crate::common::wait::until;
+use crate::running::{PATIENCE, Running, children, free_ports, gone, state};
 
 async fn serve(data: &std::path::Path) -> Running {
     let data = data.to_str().unwrap();
@@ -36,7 +37,7 @@ async fn a_second_signal_ends_a_node_at_once() {
         node.logged(&["became leader"]).await;
         // Both are there when the node looks, so that it cannot be done with stopping before.
         node.signal("STOP").await;
-        until("the node is stopped", async || (state(node.pid()) == Some('T')).then_some(())).await;
+        until(PATIENCE, "the node is stopped", async || (state(node.pid()) == Some('T')).then_some(())).await;
         node.signal("TERM").await;
         node.signal(second).await;
         node.signal("CONT").await;
