@@ -73,9 +73,7 @@ proptest! {
                 let expected =
                     [Code::InvalidArgument, Code::Unimplemented, Code::Unavailable, Code::FailedPrecondition];
                 prop_assert!(expected.contains(&error.code()), "{error}");
-                // An error of the service's own says by itself whether the call may take effect.
-                let is_own = error.code() == Code::FailedPrecondition && name.starts_with("rsm.");
-                prop_assert!(is_own || error.executed() == Executed::No, "{error:?}");
+                prop_assert!(error.executed() == Executed::No, "{error:?}");
             }
             if let Ok(text) = text {
                 let reply = RUNTIME.block_on(server.dispatch(&name, text));

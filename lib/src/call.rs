@@ -86,6 +86,11 @@ pub struct CallContext {
 }
 
 impl CallContext {
+    /// What the handler of a call sees.
+    pub(crate) fn of(call: &Call) -> Self {
+        Self { deadline: call.deadline, headers: Arc::clone(&call.headers) }
+    }
+
     /// The context of the call that this task serves; nothing outside a handler.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()

@@ -1,13 +1,17 @@
 //! What generated code calls. Nothing here is for people: it may change with the macro.
 
 mod bounds;
+pub(crate) mod decode;
+pub(crate) mod encode;
+mod status;
 
 use std::pin::Pin;
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
-use crate::error::{RpcError, RpcResult};
+use crate::error::{RpcError, RpcResult, carried};
+use crate::log::brief;
 
 pub use async_trait::async_trait;
 pub use bounds::{
@@ -17,6 +21,7 @@ pub use bounds::{
 pub use bytes::Bytes;
 pub use schemars;
 pub use serde;
+pub use status::{Probe, Said, Status, Unsaid};
 pub use traitwire_schema::{
     Compat, Idempotency, MethodDescriptor, Parameters, SchemaOf, ServiceDescriptor, schema_of,
 };
@@ -31,33 +36,48 @@ pub async fn respond<'a, A, R>(
     call: impl FnOnce(A) -> ReplyFuture<'a, R, RpcError>,
 ) -> RpcResult<String>
 where
-    A: DeserializeOwned,
-    R: Serialize,
+    A: DeserializeOwned + Serialize,
+    R: DeserializeOwned + Serialize,
 {
-    match call(decode(method, arguments)?).await {
-        Ok(reply) => encode(method, &reply),
+    match call(decode::arguments(method, arguments)?).await {
+        Ok(reply) => encode_reply(method, &reply),
         Err(error) => Err(error),
     }
 }
 
-/// The same for a method with an error type of its own.
+/// The same for a method with an error type of its own; `status` is what the error type says of itself.
 pub async fn respond_typed<'a, A, R, E>(
     method: &'static MethodDescriptor,
     arguments: &str,
+    status: Status<E>,
     call: impl FnOnce(A) -> ReplyFuture<'a, R, E>,
 ) -> RpcResult<String>
 where
-    A: DeserializeOwned,
-    R: Serialize,
-    E: Serialize,
+    A: DeserializeOwned + Serialize,
+    R: DeserializeOwned + Serialize,
+    E: DeserializeOwned + Serialize,
 {
-    match call(decode(method, arguments)?).await {
-        Ok(reply) => encode(method, &reply),
-        Err(error) => Err(match serde_json::to_value(&error) {
-            Ok(error) => RpcError::of_typed(error),
-            Err(error) => unencodable(method, &error),
-        }),
+    match call(decode::arguments(method, arguments)?).await {
+        Ok(reply) => encode_reply(method, &reply),
+        Err(error) => Err(typed_error(method, status, error)),
     }
+}
+
+/// A method's own error as everybody gets it: with the code, the message and the promise that its type gives it, or else those
+/// of the [`RpcError`] that it carries.
+#[cold]
+fn typed_error<E>(method: &'static MethodDescriptor, status: Status<E>, error: E) -> RpcError
+where
+    E: DeserializeOwned + Serialize,
+{
+    let (json, carried) = carried::encoding(method, || encode::typed(&error));
+    let typed = match json.map(|json| serde_json::from_str(&json)) {
+        Ok(Ok(typed)) => typed,
+        Ok(Err(failed)) => return unencodable(method, "error", &failed),
+        Err(failed) => return unencodable(method, "error", &failed),
+    };
+    let around = status(error).or(carried).unwrap_or_else(RpcError::of_typed);
+    around.carrying(typed)
 }
 
 /// The arguments as text. Checked once here, they need no further check at each string they hold.
@@ -67,44 +87,16 @@ pub fn text(arguments: &[u8]) -> RpcResult<&str> {
 }
 
 #[inline]
-fn decode<A: DeserializeOwned>(method: &'static MethodDescriptor, arguments: &str) -> RpcResult<A> {
-    serde_json::from_str(arguments).map_err(|error| undecodable::<A>(method, arguments, &error))
-}
-
-#[inline]
-fn encode<R: Serialize>(method: &'static MethodDescriptor, reply: &R) -> RpcResult<String> {
-    serde_json::to_string(reply).map_err(|error| unencodable(method, &error))
-}
-
-/// Says what is wrong with the arguments: where the text is no JSON, or which field does not fit.
-#[cold]
-fn undecodable<A: DeserializeOwned>(
-    method: &'static MethodDescriptor,
-    arguments: &str,
-    error: &serde_json::Error,
-) -> RpcError {
-    // The category of the error does not tell: serde_json calls a list where an enum belongs a mistake of syntax.
-    if serde_json::from_str::<IgnoredAny>(arguments).is_err() {
-        return RpcError::invalid_argument(format!(
-            "malformed JSON in the arguments of `{}`: {error}",
-            method.name
-        ));
-    }
-    // Decoding once more, now keeping the path, costs only those who send what does not fit.
-    let mut deserializer = serde_json::Deserializer::from_str(arguments);
-    let path = serde_path_to_error::deserialize::<_, A>(&mut deserializer)
-        .err()
-        .map(|error| error.path().to_string())
-        .filter(|path| path != ".");
-    RpcError::invalid_argument(match path {
-        Some(path) => format!("`{path}` does not fit `{}`: {error}", method.name),
-        None => format!("the arguments do not fit `{}`: {error}", method.name),
-    })
+fn encode_reply<R>(method: &'static MethodDescriptor, reply: &R) -> RpcResult<String>
+where
+    R: DeserializeOwned + Serialize,
+{
+    encode::typed(reply).map_err(|error| unencodable(method, "reply", &error))
 }
 
 #[cold]
-fn unencodable(method: &'static MethodDescriptor, error: &serde_json::Error) -> RpcError {
-    RpcError::internal(format!("the reply of `{}` is no JSON: {error}", method.name))
+fn unencodable(method: &'static MethodDescriptor, what: &str, error: &dyn std::fmt::Display) -> RpcError {
+    RpcError::internal(format!("the {what} of `{}` cannot be sent as JSON: {}", method.name, brief(error)))
 }
 
 /// Says which names there are that are near.

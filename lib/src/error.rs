@@ -1,5 +1,7 @@
 //! What can go wrong with a call: the 16 codes of the Connect protocol, and whether the request may have run.
 
+pub(crate) mod carried;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -225,10 +227,17 @@ impl RpcError {
         self.with_executed(executed)
     }
 
-    /// Wraps a method's own error, so that it travels like any other.
-    pub(crate) fn of_typed(error: Value) -> Self {
+    /// A method's own error that says no more about itself.
+    pub(crate) fn of_typed() -> Self {
         Self::new(Code::FailedPrecondition, "the method answered with an error of its own")
-            .with_detail(json!({ TYPED_ERROR: error }))
+    }
+
+    /// Lets this error carry a method's own error, given as JSON.
+    #[must_use]
+    pub(crate) fn carrying(mut self, typed: Value) -> Self {
+        // First, since this error may hold what another method's error carried.
+        self.inner.details.insert(0, json!({ TYPED_ERROR: typed }));
+        self
     }
 
     /// The method's own error, where this is one.
@@ -277,7 +286,7 @@ struct Wire<'a> {
 
 impl Serialize for RpcError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let executed = self.inner.executed.map(|executed| Cow::Owned(json!({ "executed": executed })));
+        let executed = carried::written(self).map(|executed| Cow::Owned(json!({ "executed": executed })));
         let details = executed.into_iter().chain(self.inner.details.iter().map(Cow::Borrowed)).collect();
         Wire { code: self.inner.code, message: Cow::Borrowed(&self.inner.message), details }
             .serialize(serializer)
@@ -295,8 +304,7 @@ impl<'de> Deserialize<'de> for RpcError {
         if executed.is_some() {
             details.remove(0);
         }
-        // Who says nothing promises nothing.
-        let executed = Some(executed.unwrap_or(Executed::Unknown));
+        let executed = carried::read(executed);
         Ok(Self {
             inner: Box::new(Inner { code: wire.code, message: wire.message.into_owned(), executed, details }),
         })

@@ -11,10 +11,14 @@ use crate::error::RpcResult;
 /// Something around every call. The same trait serves both sides: on a client `next` sends the call, on a server it
 /// runs the handler.
 ///
+/// What a layer changes about a call takes effect inside of it. On a server, the handler gets the changed method and
+/// arguments, and its [`CallContext`](crate::CallContext) and the calls that it makes have the changed headers and
+/// deadline. A layer can make the deadline earlier; later than the caller's it is of no use, as the caller has left by then.
+///
 /// ```
 /// use traitwire::{Bytes, Call, Layer, Next, RpcError, Code, RpcResult};
 ///
-/// /// Lets in only who knows the word.
+/// /// Lets in only callers that know the token.
 /// struct RequireToken;
 ///
 /// #[traitwire::async_trait]
@@ -36,6 +40,9 @@ pub trait Layer: Send + Sync {
 /// Where a call ends: a transport on the client, a server on the server.
 #[async_trait]
 pub(crate) trait Endpoint: Send + Sync {
+    /// Looks up what is known of the method, which a layer may have changed.
+    fn describe(&self, _call: &mut Call) {}
+
     async fn finish(&self, call: Call) -> RpcResult<Bytes>;
 }
 
@@ -52,7 +59,8 @@ impl<'a> Next<'a> {
     }
 
     /// Goes on; may be called again, which sends the call again.
-    pub async fn run(self, call: Call) -> RpcResult<Bytes> {
+    pub async fn run(self, mut call: Call) -> RpcResult<Bytes> {
+        self.endpoint.describe(&mut call);
         match self.layers.split_first() {
             Some((layer, layers)) => layer.call(call, Next { layers, endpoint: self.endpoint }).await,
             None => self.endpoint.finish(call).await,

@@ -37,6 +37,26 @@ impl fmt::Display for Excerpt<'_> {
     }
 }
 
+/// The longest text that [`brief`] leaves as it is, in bytes.
+const BRIEF_BYTES_MAX: usize = 512;
+/// How many characters [`brief`] keeps of the end of a longer text.
+const BRIEF_END_CHARS: usize = 96;
+
+/// An error or a path that may quote text from outside, as one bounded line. Of a longer one the begin and the end remain:
+/// errors of serde end with what they expected and where.
+pub(crate) fn brief(text: impl fmt::Display) -> String {
+    let text = text.to_string();
+    if text.len() <= BRIEF_BYTES_MAX && text.chars().all(is_plain) {
+        return text;
+    }
+    let begin = text.char_indices().nth(EXCERPT_CHARS_MAX).map_or(text.len(), |(at, _)| at);
+    let end = text.char_indices().rev().nth(BRIEF_END_CHARS - 1).map_or(0, |(at, _)| at);
+    if text.len() <= BRIEF_BYTES_MAX || end <= begin {
+        return text.chars().map(|letter| if is_plain(letter) { letter } else { '\u{fffd}' }).collect();
+    }
+    format!("{}… ({} more bytes) …{}", Excerpt(&text[..begin]), end - begin, Excerpt(&text[end..]))
+}
+
 /// Whether a terminal shows the character as itself. Besides control characters, this excludes line and paragraph
 /// separators and the characters that change the direction of text (Unicode Standard Annex 9, section 2).
 fn is_plain(letter: char) -> bool {
@@ -100,6 +120,18 @@ mod tests {
         assert_eq!(Excerpt("\u{1b}[31mred\r\n\u{202e}").to_string(), r"\u{1b}[31mred\r\n\u{202e}");
         let long = "é".repeat(10_000);
         assert_eq!(Excerpt(&long).to_string(), format!("{}… (19744 more bytes)", "é".repeat(128)));
+    }
+
+    #[test]
+    fn a_brief_error_keeps_its_begin_and_its_end() {
+        assert_eq!(brief("unknown field `a`\n"), "unknown field `a`\u{fffd}");
+        let long = format!("unknown field `{}`, expected `key` at line 1 column 9", "é".repeat(10_000));
+        let short = brief(&long);
+        assert!(short.starts_with("unknown field `éé") && short.len() < BRIEF_BYTES_MAX * 2, "{short}");
+        assert!(
+            short.ends_with("expected `key` at line 1 column 9") && short.contains("more bytes"),
+            "{short}"
+        );
     }
 
     #[test]

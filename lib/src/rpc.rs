@@ -14,9 +14,11 @@ use serde::de::DeserializeOwned;
 use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 
 use crate::call::{Call, CallContext, deadline_after};
-use crate::codegen::text;
-use crate::error::{Executed, RpcError, RpcResult};
+use crate::codegen::encode::{self, Unencodable};
+use crate::codegen::{decode, text};
+use crate::error::{Executed, RpcError, RpcResult, carried};
 use crate::layer::{Endpoint, Layer, Next};
+use crate::log::brief;
 use crate::retry::{Retry, RetryBudget};
 use crate::transport::Transport;
 
@@ -135,7 +137,8 @@ impl RpcClient {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        decode_reply(&self.send(self.new_call(Cow::Owned(method.to_owned()), None, args)?).await?)
+        let call = self.new_call(Cow::Owned(method.to_owned()), None, encode::untyped(args))?;
+        decode_reply(&self.send(call).await?)
     }
 
     /// Calls a method that is known, as generated code does: with its deadline, and repeated where it may be.
@@ -144,7 +147,7 @@ impl RpcClient {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        decode_reply(&self.invoke_raw(self.new_call(Cow::Borrowed(method.name), Some(method), args)?).await?)
+        self.invoke_encoded(method, encode::untyped(args)).await
     }
 
     /// The same, for a method with an error type of its own.
@@ -154,20 +157,56 @@ impl RpcClient {
         R: DeserializeOwned,
         E: From<RpcError> + DeserializeOwned,
     {
-        self.invoke(method, args).await.map_err(|error: RpcError| match error.typed().map(E::deserialize) {
-            Some(Ok(typed)) => typed,
-            Some(Err(_)) | None => E::from(error),
-        })
+        self.invoke(method, args).await.map_err(own_error)
     }
 
-    fn new_call<A: Serialize + ?Sized>(
+    /// [`RpcClient::invoke`] with arguments that are decoded as the same type.
+    pub(crate) async fn invoke_message<A, R>(
+        &self,
+        method: &'static MethodDescriptor,
+        args: &A,
+    ) -> RpcResult<R>
+    where
+        A: Serialize + DeserializeOwned,
+        R: DeserializeOwned,
+    {
+        self.invoke_encoded(method, encode::typed(args)).await
+    }
+
+    /// [`RpcClient::invoke_typed`] with arguments that are decoded as the same type.
+    pub(crate) async fn invoke_message_typed<A, R, E>(
+        &self,
+        method: &'static MethodDescriptor,
+        args: &A,
+    ) -> Result<R, E>
+    where
+        A: Serialize + DeserializeOwned,
+        R: DeserializeOwned,
+        E: From<RpcError> + DeserializeOwned,
+    {
+        self.invoke_message(method, args).await.map_err(own_error)
+    }
+
+    async fn invoke_encoded<R: DeserializeOwned>(
+        &self,
+        method: &'static MethodDescriptor,
+        arguments: Result<String, Unencodable>,
+    ) -> RpcResult<R> {
+        let about = |error: RpcError| error.about(Some(method));
+        let call = self.new_call(Cow::Borrowed(method.name), Some(method), arguments).map_err(about)?;
+        decode_reply(&self.invoke_raw(call).await?).map_err(about)
+    }
+
+    fn new_call(
         &self,
         method: Cow<'static, str>,
         descriptor: Option<&'static MethodDescriptor>,
-        args: &A,
+        arguments: Result<String, Unencodable>,
     ) -> RpcResult<Call> {
-        let arguments = serde_json::to_vec(args)
-            .map_err(|error| RpcError::invalid_argument(format!("the arguments are no JSON: {error}")))?;
+        let arguments = arguments.map_err(|error| {
+            let error = brief(error);
+            RpcError::invalid_argument(format!("the arguments of `{method}` cannot be sent as JSON: {error}"))
+        })?;
         let timeout = descriptor
             .and_then(|method| method.timeout_ms)
             .map_or(self.shared.timeout, Duration::from_millis);
@@ -194,6 +233,7 @@ impl RpcClient {
 
     async fn repeat(&self, call: Call, method: &'static MethodDescriptor, attempts: u32) -> RpcResult<Bytes> {
         let mut attempt = 1;
+        let mut maybe_executed = false;
         loop {
             let result = match method.hedge_ms {
                 Some(hedge_ms) if method.is_read_only() => self.hedged(&call, hedge_ms).await,
@@ -206,6 +246,9 @@ impl RpcClient {
                 }
                 Err(error) => error,
             };
+            // An error speaks for all attempts: what an earlier one may have done, none takes back.
+            maybe_executed |= error.executed() == Executed::Unknown;
+            let error = if maybe_executed { error.maybe_executed() } else { error };
             if attempt >= attempts || !Retry::is_worth(&error) || !self.shared.budget.take() {
                 return Err(error);
             }
@@ -263,9 +306,18 @@ impl std::fmt::Debug for RpcClient {
 }
 
 fn decode_reply<R: DeserializeOwned>(reply: &[u8]) -> RpcResult<R> {
-    serde_json::from_slice(reply).map_err(|error| {
-        // The server did answer: it has executed the request, and only its words are not understood.
+    decode::reply(reply).map_err(|error| {
+        // The server has executed the request; only its answer is not understood.
         RpcError::internal(format!("the reply is not of the expected type: {error}"))
             .with_executed(Some(Executed::Unknown))
     })
+}
+
+/// The method's own error that `error` carries, or else `error` itself.
+#[cold]
+fn own_error<E: From<RpcError> + DeserializeOwned>(error: RpcError) -> E {
+    match error.typed().map(|typed| carried::decoding(&error, || E::deserialize(typed))) {
+        Some(Ok(typed)) => typed,
+        Some(Err(_)) | None => E::from(error),
+    }
 }

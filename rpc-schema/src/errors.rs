@@ -43,7 +43,8 @@ pub(crate) const BODY_CODES: [ErrorCode; 2] = [
     code("resource_exhausted", 413, "The body is larger than the server takes."),
 ];
 
-/// The code of a method's own error, which comes as `{"error": ...}` in the details.
+/// The code of a method's own error, which comes as `{"error": ...}` in the details. An error that turns into an `RpcError`, or
+/// carries one, has the code of that instead.
 pub(crate) const TYPED_ERROR: &str = "failed_precondition";
 
 /// An error as it stands in JSON; of a method that may change state, with a word on whether it was executed.

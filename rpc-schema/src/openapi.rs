@@ -128,7 +128,8 @@ impl Catalogue {
     fn typed_response(&self, method: &MethodDescriptor, error: &Message, codes: &[&ErrorCode]) -> Value {
         let mut response = response(error_schema(method.is_read_only()), codes);
         response["description"] = json!(format!(
-            "{}\n\n`{TYPED_ERROR}` also comes with an error of the method's own in its details.",
+            "{}\n\n`{TYPED_ERROR}` also comes with an error of the method's own in its details; so does any other code \
+             that such an error has by itself.",
             response["description"].as_str().unwrap_or_default()
         ));
         let content = &mut response["content"]["application/json"];

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use traitwire_schema::{MethodDescriptor, schema_of};
 
-use super::{ReplyFuture, respond, respond_typed};
+use super::{ReplyFuture, Status, respond, respond_typed};
 use crate::error::{RpcError, RpcResult};
 use crate::rpc::RpcClient;
 
@@ -73,9 +73,10 @@ pub fn answer<'a, M: Method<INDEX, Error = RpcError>, const INDEX: usize>(
 pub fn answer_typed<'a, M: Method<INDEX>, const INDEX: usize>(
     method: &'static MethodDescriptor,
     arguments: &str,
+    status: Status<M::Error>,
     call: impl FnOnce(M::Arguments) -> ReplyFuture<'a, M::Reply, M::Error>,
 ) -> impl Future<Output = RpcResult<String>> {
-    respond_typed(method, arguments, call)
+    respond_typed(method, arguments, status, call)
 }
 
 /// What a mock answers that was not told what to.
@@ -83,13 +84,13 @@ pub fn unanswered<M: Method<INDEX>, const INDEX: usize>(message: &str) -> M::Err
     RpcError::unimplemented(message).into()
 }
 
-/// The client's side of a call: [`RpcClient::invoke`] with the types of the method.
+/// The client's side of a call: a call with the types of the method.
 pub fn ask<'a, M: Method<INDEX, Error = RpcError>, const INDEX: usize>(
     client: &'a RpcClient,
     method: &'static MethodDescriptor,
     arguments: M::Arguments,
 ) -> ReplyFuture<'a, M::Reply, RpcError> {
-    Box::pin(async move { client.invoke(method, &arguments).await })
+    Box::pin(async move { client.invoke_message(method, &arguments).await })
 }
 
 /// The same for a method with an error type of its own.
@@ -98,5 +99,5 @@ pub fn ask_typed<'a, M: Method<INDEX>, const INDEX: usize>(
     method: &'static MethodDescriptor,
     arguments: M::Arguments,
 ) -> ReplyFuture<'a, M::Reply, M::Error> {
-    Box::pin(async move { client.invoke_typed(method, &arguments).await })
+    Box::pin(async move { client.invoke_message_typed(method, &arguments).await })
 }

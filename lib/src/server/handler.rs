@@ -5,6 +5,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
@@ -26,12 +27,32 @@ pub(crate) struct Handler {
     layers: Arc<[Arc<dyn Layer>]>,
 }
 
-struct ServerEndpoint(Arc<dyn Server>);
+/// Where a call ends that has passed the layers, which may have changed it, more than once.
+struct ServerEndpoint {
+    server: Arc<dyn Server>,
+    /// Dropped when the last handler has ended.
+    guard: Arc<dyn Any + Send + Sync>,
+    /// Whether a method was called that may change state.
+    changes_state: Arc<AtomicBool>,
+}
 
 #[async_trait]
 impl Endpoint for ServerEndpoint {
+    fn describe(&self, call: &mut Call) {
+        call.descriptor = self.server.method(&call.method);
+    }
+
     async fn finish(&self, call: Call) -> RpcResult<Bytes> {
-        (*self.0).try_dispatch(&call.method, call.arguments).await
+        let (method, deadline) = (call.descriptor, call.deadline);
+        if !call.is_read_only() {
+            self.changes_state.store(true, Ordering::Relaxed);
+        }
+        if is_over(deadline) {
+            return Err(too_late(method));
+        }
+        let handler = dispatch(Arc::clone(&self.server), call, Arc::clone(&self.guard));
+        let unfinished = Unfinished { handler, goes_on: goes_on(method), begun_in: None };
+        until(deadline, unfinished).await.map_err(|error| error.about(method))
     }
 }
 
@@ -52,38 +73,76 @@ impl Handler {
     ///
     /// The handler runs on the caller's task: most end in their first step, and a task of its own would cost a handler more than
     /// it does. One that the caller leaves unfinished goes on in a task of its own, unless its method changes nothing.
-    pub(crate) async fn run<G: Send + 'static>(&self, call: Call, guard: G) -> RpcResult<Bytes> {
-        let descriptor = call.descriptor;
-        let deadline = call.deadline;
-        let goes_on = descriptor.is_none_or(|method| method.detach);
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            let error = RpcError::deadline_exceeded("the deadline passed before the call began");
-            return Err(error.not_executed().about(descriptor));
+    pub(crate) async fn run<G: Send + Sync + 'static>(&self, call: Call, guard: G) -> RpcResult<Bytes> {
+        let (method, deadline) = (call.descriptor, call.deadline);
+        if is_over(deadline) {
+            return Err(too_late(method));
         }
-        let unfinished = Unfinished { handler: self.start(call, guard), goes_on, begun_in: None };
-        until(deadline, unfinished).await.map_err(|error| error.about(descriptor))
+        let unfinished = |handler| Unfinished { handler, goes_on: goes_on(method), begun_in: None };
+        if self.layers.is_empty() {
+            let handler = unfinished(dispatch(Arc::clone(&self.server), call, guard));
+            return until(deadline, handler).await.map_err(|error| error.about(method));
+        }
+        let changes_state = Arc::new(AtomicBool::new(false));
+        let handler = unfinished(self.start_layers(call, guard, Arc::clone(&changes_state)));
+        until(deadline, handler).await.map_err(|error| {
+            // A layer may have called another method than the caller.
+            error.about(method.filter(|_| !changes_state.load(Ordering::Relaxed)))
+        })
     }
 
-    fn start<G: Send + 'static>(&self, call: Call, guard: G) -> BoxFuture<'static, RpcResult<Bytes>> {
-        let context = CallContext { deadline: call.deadline, headers: Arc::clone(&call.headers) };
-        let server = Arc::clone(&self.server);
+    /// The layers with the handler inside them.
+    fn start_layers<G: Send + Sync + 'static>(
+        &self,
+        call: Call,
+        guard: G,
+        changes_state: Arc<AtomicBool>,
+    ) -> BoxFuture<'static, RpcResult<Bytes>> {
+        let context = CallContext::of(&call);
         let layers = Arc::clone(&self.layers);
-        let handler = async move {
-            let result = if layers.is_empty() {
-                // Within the block, so that a panic before there is a future is caught too.
-                let dispatched = async { (*server).try_dispatch(&call.method, call.arguments).await };
-                AssertUnwindSafe(dispatched).catch_unwind().await
-            } else {
-                let endpoint = ServerEndpoint(server);
-                AssertUnwindSafe(Next::new(&layers, &endpoint).run(call)).catch_unwind().await
-            };
-            drop(guard);
-            result.unwrap_or_else(|panic| {
-                Err(RpcError::internal(format!("the handler panicked: {}", text(&panic))))
-            })
+        let endpoint =
+            ServerEndpoint { server: Arc::clone(&self.server), guard: Arc::new(guard), changes_state };
+        let running = async move {
+            let result = AssertUnwindSafe(Next::new(&layers, &endpoint).run(call)).catch_unwind().await;
+            drop(endpoint);
+            result.unwrap_or_else(|panic| Err(panicked("a layer", &panic)))
         };
-        Box::pin(context.scope(handler))
+        Box::pin(context.scope(running))
     }
+}
+
+/// The handler of a call, with the context that it sees. It drops `guard` when it has ended.
+fn dispatch<G: Send + 'static>(
+    server: Arc<dyn Server>,
+    call: Call,
+    guard: G,
+) -> BoxFuture<'static, RpcResult<Bytes>> {
+    let context = CallContext::of(&call);
+    let handler = async move {
+        // Within the block, so that a panic before there is a future is caught too.
+        let dispatched = async { (*server).try_dispatch(&call.method, call.arguments).await };
+        let result = AssertUnwindSafe(dispatched).catch_unwind().await;
+        drop(guard);
+        result.unwrap_or_else(|panic| Err(panicked("the handler", &panic)))
+    };
+    Box::pin(context.scope(handler))
+}
+
+/// Whether a handler of this method runs to its end although nobody waits for it any more.
+fn goes_on(method: Option<&MethodDescriptor>) -> bool {
+    method.is_none_or(|method| method.detach)
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
+}
+
+fn too_late(method: Option<&MethodDescriptor>) -> RpcError {
+    RpcError::deadline_exceeded("the deadline passed before the call began").not_executed().about(method)
+}
+
+fn panicked(what: &str, panic: &Box<dyn Any + Send>) -> RpcError {
+    RpcError::internal(format!("{what} panicked: {}", text(panic)))
 }
 
 /// A handler that is run by whoever waits for it.

@@ -14,7 +14,6 @@ use super::limits::Limits;
 use super::positions::Positions;
 use crate::call::{Call, deadline_after};
 use crate::error::{RpcError, RpcResult};
-use crate::jsonrpc::is_array;
 use crate::layer::Layer;
 use crate::rpc::Server;
 
@@ -120,13 +119,10 @@ impl Service {
         if call.method.starts_with('_') || call.method.starts_with("rpc.") {
             return refuse(RpcError::unimplemented(format!("`{}` is a reserved name", call.method)));
         }
-        if let Some(method) = call.descriptor {
-            if call.deadline.is_none() {
-                call.deadline = method.timeout_ms.and_then(|ms| deadline_after(Duration::from_millis(ms)));
-            }
-            if is_array(&call.arguments) && self.shared.positions.of(method).is_some() {
-                return refuse(RpcError::invalid_argument("the arguments must be an object, not an array"));
-            }
+        if let Some(method) = call.descriptor
+            && call.deadline.is_none()
+        {
+            call.deadline = method.timeout_ms.and_then(|ms| deadline_after(Duration::from_millis(ms)));
         }
         match Arc::clone(&self.shared.calls).try_acquire_owned() {
             Ok(permit) => handler.run(call, permit).await,

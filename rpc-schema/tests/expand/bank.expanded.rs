@@ -134,12 +134,19 @@ impl<T: Bank + ?::core::marker::Sized> BankServer<T> {
     ) -> ::core::result::Result<::std::string::String, ::traitwire::RpcError> {
         match name {
             "bank.send_money" => {
+                #[allow(unused_imports)]
+                use ::traitwire::codegen::{Said as _, Unsaid as _};
+                let status = (&::traitwire::codegen::Probe::<
+                    <BankMethods as ::traitwire::codegen::Method<0>>::Error,
+                >::new())
+                    .status();
                 ::traitwire::codegen::answer_typed::<
                     BankMethods,
                     0,
                 >(
                         BankStub::SEND_MONEY,
                         arguments,
+                        status,
                         |arguments| <T as Bank>::send_money(
                             &*self.inner,
                             arguments.from,

@@ -42,7 +42,7 @@ is_error(call("get", {}), -32602, "`key`")
 is_error(call("put", ["jsonrpc", "w", -1]), -32602, "`version`")
 is_error(call("put", ["jsonrpc", "w", LARGEST + 1]), -32602, "`version`")
 refused = call("rsm.submit", {"command": "nonsense"})
-is_error(refused, -32000, "error of its own")
+is_error(refused, -32602, "this is no command")
 assert "invalid" in refused.data["details"][-1]["error"], refused
 
 # A notification is carried out and not answered.

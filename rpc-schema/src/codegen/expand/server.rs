@@ -1,6 +1,6 @@
 //! The server adapter: calls by name become calls of the trait.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 
 use super::super::model::{Method, Service};
@@ -83,21 +83,39 @@ fn arm(service: &Service, method: &Method) -> TokenStream {
     let Method { cfgs, constant, .. } = method;
     let ident = method.ident();
     let names = method.wire_names().map(|name| &name.text);
-    let answer = match &method.error {
-        None => quote! { answer },
-        Some(_) => quote! { answer_typed },
-    };
-    let types = turbofish(service, method);
     let fields = method.parameters.list.iter().map(|field| &field.ident);
     let call = match (&method.parameters.arguments, fields.len()) {
         (None, _) => quote! { |arguments| <T as #contract>::#ident(&*self.inner, arguments) },
         (Some(_), 0) => quote! { |_| <T as #contract>::#ident(&*self.inner) },
         (Some(_), _) => quote! { |arguments| <T as #contract>::#ident(&*self.inner, #(arguments.#fields),*) },
     };
+    let types = turbofish(service, method);
+    let answer = match &method.error {
+        None => quote! { #runtime::codegen::answer #types(#stub::#constant, arguments, #call).await },
+        Some(_) => answer_typed(service, method, &call),
+    };
     quote! {
         #(#cfgs)*
         #(#names)|* => {
-            #runtime::codegen::#answer #types(#stub::#constant, arguments, #call).await
+            #answer
+        }
+    }
+}
+
+/// The answer of a method with an error type of its own, which may say what the error is on the wire.
+fn answer_typed(service: &Service, method: &Method, call: &TokenStream) -> TokenStream {
+    let Service { runtime, .. } = service;
+    let (stub, methods, constant) = (&service.names.stub, &service.names.methods, &method.constant);
+    let index = Literal::usize_unsuffixed(method.index);
+    let types = turbofish(service, method);
+    quote! {
+        {
+            #[allow(unused_imports)]
+            use #runtime::codegen::{Said as _, Unsaid as _};
+            let status = (&#runtime::codegen::Probe::<
+                <#methods as #runtime::codegen::Method<#index>>::Error,
+            >::new()).status();
+            #runtime::codegen::answer_typed #types(#stub::#constant, arguments, status, #call).await
         }
     }
 }
