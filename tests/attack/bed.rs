@@ -18,8 +18,8 @@ use crate::wire::Counts;
 const NODES: u64 = 3;
 const CLIENTS: usize = 64;
 const KEYS: usize = 64;
-/// How often a client gets and puts. In a window each client so makes fewer than a hundred calls, and one stall of all of
-/// them shows at the 99th percentile; without a pace, the calls that a stall prevents would be missing from it.
+/// How often a client gets and puts. In a window of the default length each client makes fewer than a hundred calls, so that a
+/// single stall of all of them shows at the 99th percentile. Without a pace, the calls that a stall prevents would be missing.
 const PACE: Duration = Duration::from_millis(60);
 /// How long clients work before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(2);

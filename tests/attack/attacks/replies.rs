@@ -52,7 +52,8 @@ pub(super) async fn unread_pipeline(targets: Arc<Targets>) {
     const CLIENTS: u64 = 100;
     let (big, small) = (get_big(), r#"{"key":"a"}"#.to_owned());
     let request = |body: String| head("/get", &format!("content-length: {}", body.len())) + &body;
-    let row = Arc::new((request(small).repeat(100) + &request(big)).repeat(20).into_bytes());
+    let documents = "GET /_schema/docs HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+    let row = Arc::new((request(small).repeat(100) + &request(big) + documents).repeat(20).into_bytes());
     repeat(CLIENTS, Duration::from_secs(1), move |number| {
         let (targets, row) = (Arc::clone(&targets), Arc::clone(&row));
         async move {

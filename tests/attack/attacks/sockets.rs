@@ -40,6 +40,8 @@ async fn large_puts(targets: Arc<Targets>) {
 
 async fn idle_connections(targets: Arc<Targets>) {
     let connections = targets.nodes.len() as u64 * (DESCRIPTORS_MAX as u64 * 3 / 2);
+    let own = own_descriptors_max();
+    assert!(own > connections + 20, "this attack needs {connections} descriptors, and may have {own}");
     let request = Arc::new(small_get().into_bytes());
     repeat(connections, Duration::from_secs(1), move |number| {
         let (targets, request) = (Arc::clone(&targets), Arc::clone(&request));
@@ -52,6 +54,14 @@ async fn idle_connections(targets: Arc<Targets>) {
         }
     })
     .await;
+}
+
+/// How many descriptors this process may have open.
+fn own_descriptors_max() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("this process runs");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()).expect("Linux reports the limit");
+    soft.parse().unwrap_or(u64::MAX)
 }
 
 pub(super) async fn churn(targets: Arc<Targets>) {
@@ -117,6 +127,8 @@ pub(super) async fn header_flood(targets: Arc<Targets>) {
         post_with("/get", &format!("x-traitwire-schema: {}\r\n", "\u{ff}".repeat(100_000)), body),
         post_with("/get", &format!("content-type: {}\r\n", "a/b;".repeat(50_000)), body),
         post_with("/get", &format!("{}: 1\r\n", "n".repeat(300_000)), body),
+        post_with("/get", "content-encoding: gzip\r\n", &[0; 100_000]),
+        post_with("/get", "content-type: application/proto\r\n", body),
     ];
     requests.push(post(&format!("/get?{}", "q=1&".repeat(10_000)), r#"{"key":"a"}"#));
     let requests = Arc::new(requests);
