@@ -40,7 +40,7 @@ impl ServerProcess {
     pub(crate) async fn start<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Self {
         let serve = ["serve", "--listen", "127.0.0.1:0"].map(OsString::from);
         let arguments = serve.into_iter().chain(arguments.into_iter().map(Into::into));
-        Self::start_program(env!("CARGO_BIN_EXE_traitwire").into(), arguments.collect()).await
+        Self::start_program(traitwire(), arguments.collect()).await
     }
 
     /// Starts a program with these arguments and waits until it listens.
@@ -54,7 +54,7 @@ impl ServerProcess {
     /// Starts `traitwire` with these arguments, which name where to listen, under a limit of open descriptors.
     pub(crate) async fn start_limited(descriptors_max: usize, arguments: Vec<OsString>) -> Self {
         let script = format!("ulimit -n {descriptors_max} && exec \"$0\" \"$@\"");
-        let shell = ["-c".into(), script.into(), env!("CARGO_BIN_EXE_traitwire").into()];
+        let shell = ["-c".into(), script.into(), traitwire().into()];
         Self::start_program("sh".into(), shell.into_iter().chain(arguments).collect()).await
     }
 
@@ -164,6 +164,11 @@ fn guard_target(target: &str) -> Child {
         .kill_on_drop(true)
         .spawn()
         .expect("there is a shell")
+}
+
+/// The program that serves: the one of this build, or another one that `TRAITWIRE_BIN` names.
+fn traitwire() -> PathBuf {
+    std::env::var_os("TRAITWIRE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_traitwire").into(), PathBuf::from)
 }
 
 /// Sends a process a signal by name, such as `INT`.
