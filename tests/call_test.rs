@@ -74,7 +74,7 @@ async fn what_does_not_fit_is_said_and_not_sent() {
             r#"{"key":"k","value":"v","version":0,"x":1}"#,
             "`x` is no field here: there are `key`, `value`, `version`",
         ),
-        ("put", r#"{"key":"","value":"v","version":0}"#, "`key` must have 1 to 65536 characters, not 0"),
+        ("put", r#"{"key":"","value":"v","version":0}"#, "`key` must have 1 to 65536 bytes, not 0"),
         ("put", "[1]", "the value must be an object, not a list"),
         (
             "rsm.submit",

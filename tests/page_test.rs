@@ -121,10 +121,12 @@ async fn calls(browser: &Browser, url: &str) {
     browser.until("/\\d ms/.test(document.querySelector('#method-get .state').textContent)").await;
     // No number of the browser holds these digits; they are sent as they are written.
     let put = r#"{"key":"k","value":"w","version":18446744073709551615}"#;
-    call(browser, "put", put, &["200 OK", "\"err\": \"Version\""]).await;
+    call(browser, "put", put, &["Refused: \"Version\"", "200 OK", "\"err\": \"Version\""]).await;
+    let kind = "return document.querySelector('#method-put .state span').className";
+    assert_eq!(browser.run(kind).await, "refused");
     assert_eq!(browser.console().await, Vec::<String>::new());
 
-    call(browser, "put", "{", &["The arguments are no JSON"]).await;
+    call(browser, "put", "{", &["The arguments are not valid JSON"]).await;
     browser.until("document.querySelector('#method-put textarea').matches('[aria-invalid=true]')").await;
     assert_eq!(browser.console().await, Vec::<String>::new());
     let put = r#"{"key":"k","value":"v","version":-1}"#;

@@ -75,8 +75,7 @@ fn the_error_table_is_the_runtimes() {
     assert_eq!(codes.len(), 16);
     for code in codes {
         let name = format!("error.{}.read", code.http_status().as_u16());
-        let response = &openapi["components"]["responses"][&name]["content"]["application/json"];
-        let listed = response["schema"]["allOf"][1]["properties"]["code"]["enum"].as_array().unwrap();
+        let listed = openapi["components"]["responses"][&name]["x-codes"].as_array().unwrap();
         assert!(listed.contains(&json!(code.as_str())), "{code} is not in {name}");
     }
 }

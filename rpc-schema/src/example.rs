@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value, json};
 
-use crate::walk::each_reference;
+use crate::walk::{Definitions, each_reference, resolved};
 
 /// Below this many references, fields that may be absent are.
 const REFERENCES_MAX: usize = 4;
@@ -13,11 +13,41 @@ const REFERENCES_MAX: usize = 4;
 ///
 /// What the schema itself proposes comes first: `const`, the first of `examples`, a `default` that is not null, the
 /// first of `enum`. Otherwise the value is made from types, bounds, lengths and formats. Fields that may be absent are
-/// shown, except where a type holds itself or nesting gets deep. References lead into `schema`, as in `#` or
+/// shown, except where a type holds itself or nesting gets deep; a field for errors, such as `err`, is null where it may be,
+/// so that the example of a reply is one that succeeds. References lead into `schema`, as in `#` or
 /// `#/$defs/Name`. A schema that accepts nothing, or everything, gives null. A `pattern` is not looked at: give such a
 /// type an example of its own, `#[schemars(example = &"...")]`.
 pub fn example(schema: &Value) -> Value {
     Examples::new(schema).value(schema)
+}
+
+/// Names of fields that hold why a request was refused, and are null where it was not.
+const REFUSALS: [&str; 3] = ["err", "error", "refusal"];
+
+/// The field of the message `schema` in which it says why a request was refused, though the call succeeded; of a `Result`
+/// that is sent as it is, `Err`.
+pub(crate) fn refusal_field<'a>(schema: &'a Value, definitions: &'a Definitions) -> Option<&'a str> {
+    let whole = resolved(schema, definitions);
+    let properties = |schema: &'a Value| schema.get("properties").and_then(Value::as_object);
+    let of_result = || {
+        let branches = list(whole, "oneOf").iter().chain(list(whole, "anyOf"));
+        branches.filter_map(properties).flat_map(Map::keys).find(|name| *name == "Err")
+    };
+    let field = properties(whole).into_iter().flatten().find(|(name, schema)| is_refusal(name, schema));
+    field.map(|(name, _)| name).or_else(of_result).map(String::as_str)
+}
+
+/// Whether a field says why a request was refused, and may be null.
+fn is_refusal(name: &str, schema: &Value) -> bool {
+    let is_null = |name: &Value| name == "null";
+    let takes_null = match schema.get("type") {
+        Some(Value::Array(names)) => names.iter().any(is_null),
+        Some(name) => is_null(name),
+        None => false,
+    };
+    let branches = list(schema, "anyOf").iter().chain(list(schema, "oneOf"));
+    let has_null_branch = || branches.filter_map(|branch| branch.get("type")).any(is_null);
+    REFUSALS.contains(&name) && (takes_null || has_null_branch())
 }
 
 struct Examples<'a> {
@@ -211,7 +241,9 @@ impl<'a> Examples<'a> {
         let mut object = Map::new();
         for (name, property) in &merged.properties {
             let wanted = merged.required.contains(name) || !self.is_minimal();
-            if wanted && self.height(property).is_some() {
+            if wanted && is_refusal(name, property) {
+                object.insert((*name).to_owned(), proposed(property).cloned().unwrap_or_default());
+            } else if wanted && self.height(property).is_some() {
                 object.insert((*name).to_owned(), self.value(property));
             }
         }

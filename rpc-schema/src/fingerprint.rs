@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::Catalogue;
 use crate::arguments::Fields;
-use crate::walk::each_subschema_mut;
+use crate::walk::{LENGTH_UNIT, each_subschema_mut};
 
 /// Keywords that explain and do not decide.
-const EXPLANATIONS: [&str; 5] = ["$comment", "deprecated", "description", "examples", "title"];
+const EXPLANATIONS: [&str; 6] = ["$comment", "deprecated", "description", "examples", "title", LENGTH_UNIT];
 
 /// Keywords whose values are sets that JSON has to write as lists.
 const SETS: [&str; 3] = ["enum", "required", "type"];

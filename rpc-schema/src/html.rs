@@ -14,6 +14,7 @@ use parts::{fields, json_block, type_anchor, type_html};
 use prose::{inline, prose};
 
 use crate::errors::CODES;
+use crate::example::refusal_field;
 use crate::markdown::EXAMPLE_URL;
 use crate::outline::{Outline, Piece};
 use crate::text::{curl, first_line};
@@ -140,9 +141,11 @@ impl Catalogue {
             format!("<p class=\"warning\"><strong>Deprecated:</strong> {}</p>", inline(reason))
         });
         let error = messages.error.as_ref().map(|error| self.html_message("Error of its own", error));
+        let refusal = refusal_field(&messages.reply.schema, self.types())
+            .map(|field| format!(" data-refusal=\"{}\"", escape(field)));
         let search = format!("{} {} {}", method.name, method.aliases.join(" "), first_line(method.docs));
         format!(
-            "<article class=\"method\" id=\"{anchor}\" data-method=\"{name}\" data-search=\"{search}\">\n\
+            "<article class=\"method\" id=\"{anchor}\" data-method=\"{name}\" data-search=\"{search}\"{refusal}>\n\
              <div class=\"head\"><h3><a href=\"#{anchor}\"><span class=\"verb\">POST</span> /{name}</a></h3>{badges}</div>\n\
              {deprecated}<div class=\"prose\">{docs}</div>\n\
              <div class=\"messages\">{taken}{reply}{error}</div>\n\
@@ -151,6 +154,7 @@ impl Catalogue {
              {form}</article>\n",
             name = escape(method.name),
             search = escape(&search.to_lowercase()),
+            refusal = refusal.unwrap_or_default(),
             badges = badges(&method_badges(service, method)),
             deprecated = deprecated.unwrap_or_default(),
             docs = prose(method.docs),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::arguments::Fields;
-use crate::walk::{DEFINITIONS, Definitions, named, resolved};
+use crate::walk::{DEFINITIONS, Definitions, counts_bytes, named, resolved};
 
 /// A piece of a type in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,7 +229,8 @@ fn notes(schema: &Value) -> Vec<String> {
     if !of("format").and_then(Value::as_str).is_some_and(has_own_bounds) {
         notes.extend(span(least, of("maximum"), ""));
     }
-    notes.extend(span(of("minLength"), of("maxLength"), " characters"));
+    let unit = if counts_bytes(schema) { " bytes" } else { " characters" };
+    notes.extend(span(of("minLength"), of("maxLength"), unit));
     notes.extend(span(of("minItems"), of("maxItems"), " elements").filter(|_| of("prefixItems").is_none()));
     notes.extend(of("pattern").map(|pattern| format!("pattern {pattern}")));
     notes.extend(schema.get("default").map(|default| format!("default {default}")));

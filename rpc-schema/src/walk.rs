@@ -10,6 +10,10 @@ pub(crate) type Definitions = BTreeMap<String, Value>;
 /// What every reference to a definition begins with.
 pub(crate) const DEFINITIONS: &str = "#/$defs/";
 
+/// The extension of JSON Schema that says what a server counts where it bounds the length of a text: `bytes` of UTF-8
+/// instead of characters, which `minLength` and `maxLength` count. Written `#[schemars(extend("x-length-unit" = "bytes"))]`.
+pub(crate) const LENGTH_UNIT: &str = "x-length-unit";
+
 /// How deep references to references are followed; more is a loop.
 const REFERENCES_MAX: usize = 16;
 
@@ -38,6 +42,11 @@ fn holds(keyword: &str) -> Option<Holds> {
         "$defs" | "dependentSchemas" | "patternProperties" | "properties" => Some(Holds::Map),
         _ => None,
     }
+}
+
+/// Whether the lengths of `schema` are in bytes.
+pub(crate) fn counts_bytes(schema: &Value) -> bool {
+    schema.get(LENGTH_UNIT).is_some_and(|unit| unit == "bytes")
 }
 
 /// Whether an object in `value`, at any depth, has a key `$ref` with a text. Where it is data, tools still follow it.

@@ -310,7 +310,7 @@ fn a_method_in_plain_text() {
             err: KvError | null
           {
             "version": 0,
-            "err": "NoKey"
+            "err": null
           }
 
         A call that fails is answered with an HTTP status and a code that goes with it, such as 400 and
@@ -525,4 +525,53 @@ fn documents_of_internal_services_alone_have_a_title() {
     static ONLY: ServiceDescriptor =
         ServiceDescriptor { name: "Gossip", is_internal: true, methods: &[&METHOD], ..SERVICE };
     assert_eq!(Catalogue::new(&[&ONLY]).unwrap().openrpc()["info"]["title"], "Gossip");
+}
+
+/// Where a server counts bytes, no document speaks of characters.
+#[test]
+fn lengths_are_told_in_what_is_counted() {
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Lengths {
+        #[schemars(length(min = 2, max = 4), extend("x-length-unit" = "bytes"))]
+        name: String,
+        #[schemars(length(max = 3))]
+        title: String,
+    }
+    let method: &'static MethodDescriptor =
+        Box::leak(Box::new(MethodDescriptor { arguments: schema_of::<Lengths>, ..METHOD }));
+    let catalogue = common::catalogue(&[method]);
+    for text in [catalogue.html(), catalogue.markdown(), catalogue.show("method", "http://x").unwrap()] {
+        assert!(text.contains("2 to 4 bytes") && text.contains("at most 3 characters"), "{text}");
+    }
+    let document = catalogue.type_document("Lengths").unwrap();
+    let wrong = |name: &str, title: &str| -> Vec<String> {
+        let misfits = traitwire_schema::check(&document, &json!({ "name": name, "title": title })).unwrap();
+        misfits.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(wrong("éé", "ééé"), Vec::<String>::new());
+    assert!(wrong("ééé", "")[0].contains("2 to 4 bytes, not 6"));
+    assert!(wrong("é", "éééé")[0].contains("at most 3 characters, not 4"));
+}
+
+/// The page knows in which field a reply says that it refuses, so that it does not show a refusal as a success.
+#[test]
+fn the_page_knows_where_a_reply_refuses() {
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Reply {
+        error: Option<Why>,
+    }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Why {
+        error: String,
+    }
+    let field = |reply| {
+        let method: &'static MethodDescriptor = Box::leak(Box::new(MethodDescriptor { reply, ..METHOD }));
+        let page = common::catalogue(&[method]).html();
+        let (_, rest) = page.split_once(" data-refusal=\"")?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    assert_eq!(field(schema_of::<Reply>).as_deref(), Some("error"));
+    assert_eq!(field(schema_of::<Result<u8, Why>>).as_deref(), Some("Err"));
+    assert_eq!(field(schema_of::<Why>), None);
+    assert_eq!(field(schema_of::<Option<u8>>), None);
 }

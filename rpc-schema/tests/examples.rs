@@ -315,3 +315,31 @@ fn fields_named_as_keywords_are_fields() {
     expected["type"] = keywords(json!([]), json!({}));
     check::<Keywords>(expected);
 }
+
+/// The example of a reply is one that succeeds.
+#[test]
+fn a_field_for_errors_is_null_where_it_may_be() {
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    enum Why {
+        Absent,
+        Busy { seconds: u32 },
+    }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Reply {
+        count: u32,
+        err: Option<Why>,
+        error: Option<String>,
+        refusal: Option<Box<Reply>>,
+        note: Option<String>,
+    }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Report {
+        error: Why,
+    }
+    check::<Reply>(json!({ "count": 0, "err": null, "error": null, "refusal": null, "note": "string" }));
+    check::<Vec<Reply>>(
+        json!([{ "count": 0, "err": null, "error": null, "refusal": null, "note": "string" }]),
+    );
+    check::<Report>(json!({ "error": "Absent" }));
+    check::<Result<u32, Why>>(json!({ "Ok": 0 }));
+}

@@ -18,14 +18,16 @@ pub trait Kv: Send + Sync {
 
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(example = GetArgs { key: "colour".to_owned() })]
 pub struct GetArgs {
     /// The key, of 1 to 65,536 bytes.
-    #[schemars(length(min = 1, max = 65_536))]
+    #[schemars(length(min = 1, max = 65_536), extend("x-length-unit" = "bytes"))]
     pub key: String,
 }
 
 /// What was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(example = GetReply { value: "blue".to_owned(), version: 1, err: None })]
 pub struct GetReply {
     /// The value; empty when the key does not exist.
     pub value: String,
@@ -37,9 +39,10 @@ pub struct GetReply {
 
 /// What to write, and over what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(example = PutArgs { key: "colour".to_owned(), value: "blue".to_owned(), version: 0 })]
 pub struct PutArgs {
     /// The key, of 1 to 65,536 bytes.
-    #[schemars(length(min = 1, max = 65_536))]
+    #[schemars(length(min = 1, max = 65_536), extend("x-length-unit" = "bytes"))]
     pub key: String,
     /// The new value.
     pub value: String,
@@ -49,6 +52,7 @@ pub struct PutArgs {
 
 /// Whether it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(example = PutReply { version: 1, err: None })]
 pub struct PutReply {
     /// The version that the server holds now, also when it refuses.
     pub version: Version,

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::list;
 use crate::nearest;
+use crate::walk::counts_bytes;
 
 /// How many characters of a value a message shows.
 const SHOWN_MAX: usize = 60;
@@ -187,7 +188,9 @@ fn text_refusal(schema: &Value, text: &str) -> Option<String> {
     if schema.get("contentEncoding").is_some_and(|encoding| encoding == "base64") && !is_base64(text) {
         return Some("must be base64 with padding".to_owned());
     }
-    count_refusal(schema, ["minLength", "maxLength"], text.chars().count(), "characters")
+    let (count, unit) =
+        if counts_bytes(schema) { (text.len(), "bytes") } else { (text.chars().count(), "characters") };
+    count_refusal(schema, ["minLength", "maxLength"], count, unit)
 }
 
 /// Whether a text has the letters and the length of base64 (RFC 4648, section 4).

@@ -224,6 +224,14 @@ async function send(url, body) {
   return { response, milliseconds, text: isJson ? indented(text) : text };
 }
 
+/** What a reply gives as the reason why it refused what was asked for, as JSON; null where it did not. */
+function refusal(article, text) {
+  const field = article.dataset.refusal;
+  if (field === undefined) return null;
+  const reason = JSON.parse(text)?.[field] ?? null;
+  return reason === null ? null : JSON.stringify(reason);
+}
+
 function form(server, article) {
   const { method } = article.dataset;
   const example = $(".message.arguments pre.json", article).textContent;
@@ -249,7 +257,7 @@ function form(server, article) {
       JSON.parse(input.value);
     } catch (error) {
       input.setAttribute("aria-invalid", "true");
-      say("bad", `The arguments are no JSON: ${error.message}`);
+      say("bad", `The arguments are not valid JSON: ${error.message}`);
       return;
     }
     button.disabled = true;
@@ -257,7 +265,13 @@ function form(server, article) {
     try {
       const { response, milliseconds, text } = await send(`${server}/${method}`, input.value);
       const status = `${response.status} ${response.statusText}`.trim();
-      say(response.ok ? "good" : "bad", status, `${milliseconds.toFixed(1)} ms`, text);
+      const time = `${milliseconds.toFixed(1)} ms`;
+      const reason = response.ok ? refusal(article, text) : null;
+      if (reason === null) {
+        say(response.ok ? "good" : "bad", status, time, text);
+      } else {
+        say("refused", `Refused: ${reason}`, `${status}, ${time}`, text);
+      }
     } catch (error) {
       say("bad", `No answer: ${error.message}`);
     }
