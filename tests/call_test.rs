@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use common::kv_cluster::soon;
 use common::process::ServerProcess;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -30,7 +31,7 @@ fn command(url: &str, arguments: &[&str]) -> Command {
 }
 
 async fn traitwire(url: &str, arguments: &[&str]) -> Ended {
-    ended(command(url, arguments).output().await.unwrap())
+    ended(soon(command(url, arguments).output()).await.unwrap())
 }
 
 async fn server() -> (ServerProcess, tempfile::TempDir) {
@@ -125,7 +126,7 @@ async fn arguments_come_from_standard_input_too() {
     let mut input = child.stdin.take().unwrap();
     input.write_all(br#"{"key":"k","value":"from a pipe","version":0}"#).await.unwrap();
     drop(input);
-    let (code, out, error) = ended(child.wait_with_output().await.unwrap());
+    let (code, out, error) = ended(soon(child.wait_with_output()).await.unwrap());
     assert_eq!((code, out.contains("\"version\": 1")), (0, true), "{error}");
 }
 

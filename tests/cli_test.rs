@@ -5,6 +5,7 @@ mod common;
 
 use std::process::Output;
 
+use common::kv_cluster::soon;
 use common::process::ServerProcess;
 use tokio::process::Command;
 
@@ -12,8 +13,9 @@ async fn traitwire(url: &str, arguments: &[&str]) -> (i32, String, String) {
     let command = Command::new(env!("CARGO_BIN_EXE_traitwire"))
         .args(arguments)
         .env("TRAITWIRE_ENDPOINTS", url)
+        .kill_on_drop(true)
         .output();
-    let Output { status, stdout, stderr } = command.await.unwrap();
+    let Output { status, stdout, stderr } = soon(command).await.unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 

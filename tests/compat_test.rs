@@ -6,6 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use common::kv_cluster::soon;
 use common::process::ServerProcess;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,8 +25,9 @@ fn own() -> Contract {
 
 /// Runs `traitwire schema`: exit code, standard output, standard error.
 async fn schema(arguments: &[&str]) -> (i32, String, String) {
-    let command = Command::new(env!("CARGO_BIN_EXE_traitwire")).arg("schema").args(arguments).output();
-    let Output { status, stdout, stderr } = command.await.unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_traitwire"));
+    let output = command.arg("schema").args(arguments).kill_on_drop(true).output();
+    let Output { status, stdout, stderr } = soon(output).await.unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 

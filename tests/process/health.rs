@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
+use traitwire_kv::kv_raft::client::ClusterKvClient;
 use traitwire_kv::kv_single::client::SingleKvClient;
 
 use crate::common::wait::until;
@@ -23,6 +24,8 @@ fn node(id: u16, first_port: u16, data: &Path) -> Running {
     let (id, peers) = (id.to_string(), peers.join(","));
     Running::start([
         "serve",
+        "--snapshot-log-bytes",
+        "1000",
         "--id",
         &id,
         "--listen",
@@ -49,7 +52,7 @@ async fn a_lost_quorum_and_its_return_are_reported() {
         assert_eq!(get(&url, path).await, (200, "ok\n".to_owned()));
     }
     assert!(get(&url, "/livez?verbose").await.1.starts_with("[+]disk ok\n"));
-    first.logged(&["no leader", &peers[0], &peers[1]]).await;
+    first.logged(&["no leader:", &peers[0], &peers[1]]).await;
     let unreachable = |log: &[String], peer: &str| {
         log.iter().filter(|line| line.contains("peer unreachable") && line.contains(peer)).count()
     };
@@ -60,18 +63,20 @@ async fn a_lost_quorum_and_its_return_are_reported() {
     first.logged(&["there is a leader again"]).await;
     let (status, body) = get(&url, "/readyz?verbose").await;
     assert_eq!((status, body.contains("[+]leader ok\n")), (200, true), "{body}");
-    let back =
-        first.log.iter().filter(|line| line.contains("peer reachable") && line.contains(&peers[0])).count();
-    assert_eq!(back, 1, "{:#?}", first.log);
+    // A follower asks for the status of the others, so it may notice later than the leader that one is back.
+    let reachable = |line: &String| line.contains("peer reachable") && line.contains(&peers[0]);
+    if !first.log.iter().any(reachable) {
+        first.logged(&["peer reachable", &peers[0]]).await;
+    }
     let elected = |line: &String| line.contains("became leader") || line.contains("follows leader");
     assert!(first.log.iter().any(|line| elected(line) && line.contains("term=")), "{:#?}", first.log);
     second.child.kill().await.unwrap();
-    first.logged(&["no leader", &peers[0]]).await;
+    first.logged(&["no leader:", &peers[0]]).await;
     assert_eq!(get(&url, "/readyz").await.0, 503);
+    assert_eq!(first.log.iter().filter(|line| reachable(line)).count(), 1, "{:#?}", first.log);
     assert!(first.log.len() < 40, "too much is logged: {:#?}", first.log);
 }
 
-/// One snapshot after another, on a leader and a follower that was away.
 #[tokio::test(flavor = "multi_thread")]
 async fn recovery_and_snapshots_are_logged() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,7 +93,28 @@ async fn recovery_and_snapshots_are_logged() {
     let mut node = Running::start(arguments);
     node.url().await;
     node.logged(&["recovered the log", "term=", "last_index=", "snapshot_index="]).await;
-    node.logged(&["snapshot installed", "index="]).await;
+}
+
+/// A node that comes late gets a snapshot instead of entries that are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_sent_is_logged_on_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    let first_port = free_ports(4);
+    let mut nodes = [1, 2].map(|id| node(id, first_port, folder.path()));
+    let mut urls = Vec::new();
+    for node in &mut nodes {
+        urls.push(node.url().await);
+    }
+    let client = ClusterKvClient::new(urls.clone(), 1);
+    for version in 0..60 {
+        client.try_put("k", &"v".repeat(200), version, PATIENCE).await.unwrap();
+    }
+    let mut late = node(3, first_port, folder.path());
+    late.url().await;
+    late.logged(&["snapshot received from the leader", "index="]).await;
+    late.logged(&["snapshot installed", "index=", "bytes="]).await;
+    let leading = get(&urls[0], "/status").await.1.contains(r#""role":"leader""#);
+    nodes[usize::from(!leading)].logged(&["snapshot sent", "peer=3", "index="]).await;
 }
 
 /// A disk that hangs is one that syncs for very long; strace makes it do so.
@@ -135,4 +161,31 @@ async fn a_hung_disk_fails_the_liveness_check() {
 
 fn strace_is_required() -> bool {
     std::env::var("TRAITWIRE_STRACE").is_ok_and(|it| it == "required")
+}
+
+/// Peers that cannot answer as peers, each for a reason of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_cannot_be_used_are_reported_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mut stranger = Running::start(["serve", "--listen", "127.0.0.1:0", "--data", &data("stranger")]);
+    let mut store = Running::start(["serve", "--listen", "127.0.0.1:0", "--memory"]);
+    let urls = [
+        format!("http://127.0.0.1:{}", free_ports(1)),
+        "http://no-such-host.invalid:7101".to_owned(),
+        stranger.url().await,
+        store.url().await,
+    ];
+    let mut peers = vec!["1=http://127.0.0.1:1".to_owned()];
+    peers.extend((2..).zip(&urls).map(|(id, url)| format!("{id}={url}")));
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", &data("1"), "--peers", &peers.join(",")];
+    let mut node = Running::start(arguments);
+    node.url().await;
+    node.logged(&["no leader:"]).await;
+    for (id, (url, reason)) in (2..).zip(urls.iter().zip(["refused", "dns error", "node", "method"])) {
+        let lines: Vec<_> =
+            node.log.iter().filter(|line| line.contains("peer unreachable") && line.contains(url)).collect();
+        assert_eq!(lines.len(), 1, "{url}: {:#?}", node.log);
+        assert!(lines[0].contains(&format!("peer={id}")) && lines[0].contains(reason), "{}", lines[0]);
+    }
 }

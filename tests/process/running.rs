@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::{Instant, timeout_at};
 
 use crate::common::kv_cluster::soon;
 use crate::common::process::{guard, signal};
@@ -50,15 +51,16 @@ impl Running {
 
     /// Waits for a line on standard error that contains all of these.
     pub(crate) async fn logged(&mut self, parts: &[&str]) -> String {
+        let end = Instant::now() + PATIENCE;
         loop {
-            match soon(self.err.next_line()).await.unwrap() {
-                Some(line) => {
+            match timeout_at(end, self.err.next_line()).await {
+                Ok(Ok(Some(line))) => {
                     self.log.push(line.clone());
                     if parts.iter().all(|part| line.contains(part)) {
                         return line;
                     }
                 }
-                None => panic!("{parts:?} is not in {:#?}", self.log),
+                ended => panic!("{parts:?} is not in {:#?}: {ended:?}", self.log),
             }
         }
     }

@@ -26,9 +26,9 @@ struct Contact {
 pub enum Contacted {
     /// There were none.
     Not,
-    /// It has answered some of them, perhaps with an error of its own.
+    /// It has answered some of them.
     Answered,
-    /// None of them was answered; why the first was not.
+    /// None of them was answered as a peer answers; why the first was not.
     Failed(RpcError),
 }
 
@@ -64,9 +64,10 @@ impl Contacts {
     }
 }
 
-/// Whether an error is the answer of a node that works: it has refused something, or has enough to do.
+/// Whether an error is the answer of a peer that works and has too much to do. A peer that refuses messages, because it
+/// belongs to another cluster or is no node at all, is as good as unreachable, and the error says why.
 fn is_answer(error: &RpcError) -> bool {
-    !matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Canceled | Code::Unknown)
+    error.code() == Code::ResourceExhausted
 }
 
 #[cfg(test)]
@@ -86,6 +87,9 @@ mod tests {
         assert_eq!((contacts.take(2), contacts.take(2)), (Contacted::Answered, Contacted::Not));
         contacts.note::<()>(2, Err(&RpcError::resource_exhausted("busy")));
         assert_eq!(contacts.take(2), Contacted::Answered);
+        let stranger = RpcError::unimplemented("HTTP 404");
+        contacts.note::<()>(2, Err(&stranger));
+        assert_eq!(contacts.take(2), Contacted::Failed(stranger));
         contacts.note(3, Ok(&()));
         assert_eq!(contacts.take(3), Contacted::Not);
     }

@@ -109,11 +109,12 @@ impl Monitor {
             let url = state.url.as_str();
             match state.contact.observe(now, contacted) {
                 Some(ContactChange::Reachable(after)) => {
-                    tracing::info!(id, peer, url, ?after, "peer reachable");
+                    let after_ms = after.map(millis);
+                    tracing::info!(id, peer, url, after_ms, "peer reachable");
                 }
                 Some(ContactChange::Unreachable(error)) => {
-                    let error = error.to_string();
-                    tracing::warn!(id, peer, url, error = %Excerpt(&error), "peer unreachable");
+                    let (code, error) = (error.code(), reason(error.message()).to_owned());
+                    tracing::warn!(id, peer, url, %code, error = %Excerpt(&error), "peer unreachable");
                 }
                 None => {}
             }
@@ -145,15 +146,28 @@ impl Monitor {
                 tracing::warn!(
                     id,
                     term,
-                    ?duration,
+                    for_ms = millis(duration),
                     unreachable,
                     nodes,
                     "no leader: reads and writes fail until a majority of the nodes can reach each other"
                 );
             }
-            QuorumChange::Back(after) => tracing::info!(id, term, leader, ?after, "there is a leader again"),
+            QuorumChange::Back(after) => {
+                tracing::info!(id, term, leader, after_ms = millis(after), "there is a leader again");
+            }
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An error without the URL that the HTTP client puts before it: the line has the URL already, and room for the reason.
+fn reason(message: &str) -> &str {
+    let after_url =
+        message.strip_prefix("error sending request for url (").and_then(|rest| rest.split_once("): "));
+    after_url.map_or(message, |(_, reason)| reason)
 }
 
 struct Peer {
@@ -325,6 +339,14 @@ mod tests {
             let change = peer.observe(start + LOOK_EVERY * tick, contacted);
             assert!(tick == 0 || change.is_none(), "{change:?}");
         }
+    }
+
+    #[test]
+    fn the_reason_comes_without_the_url() {
+        let message =
+            "error sending request for url (http://a:1/x): client error (Connect): dns error: no such host";
+        assert_eq!(reason(message), "client error (Connect): dns error: no such host");
+        assert_eq!(reason("this node belongs to another cluster"), "this node belongs to another cluster");
     }
 
     #[test]
