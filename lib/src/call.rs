@@ -18,6 +18,10 @@ pub(crate) const TIMEOUT_MS_MAX: u64 = 9_999_999_999;
 /// The header that ties a call to a trace (W3C Trace Context).
 pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// The header by which a server of the same cluster says that a request is its own, so that it counts as a peer's: see
+/// [`HttpServer::reserve`](crate::HttpServer::reserve).
+pub static PEER: HeaderName = HeaderName::from_static("x-traitwire-peer");
+
 /// One call: what a [`Transport`](crate::Transport) sends and a [`Layer`](crate::Layer) sees, on both sides of the wire.
 #[derive(Clone, Debug)]
 pub struct Call {

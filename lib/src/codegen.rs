@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{RpcError, RpcResult, carried};
-use crate::log::brief;
+use crate::log::{Excerpt, brief};
 
 pub use async_trait::async_trait;
 pub use bounds::{
@@ -103,7 +103,9 @@ fn unencodable(method: &'static MethodDescriptor, what: &str, error: &dyn std::f
 #[cold]
 pub fn unknown_method(services: &[&'static ServiceDescriptor], name: &str) -> RpcError {
     let names = services.iter().flat_map(|service| service.methods).map(|method| method.name);
-    RpcError::unimplemented(match traitwire_schema::nearest(name, names.clone()) {
+    let near = traitwire_schema::nearest(name, names.clone());
+    let name = Excerpt(name);
+    RpcError::unimplemented(match near {
         Some(near) => format!("there is no method `{name}`; did you mean `{near}`?"),
         None => {
             let all: Vec<_> = names.take(NAMES_SHOWN_MAX).map(|name| format!("`{name}`")).collect();

@@ -6,10 +6,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use traitwire_schema::MethodDescriptor;
+
+use crate::log::brief;
 
 /// What a method of a service answers when it has no error type of its own.
 pub type RpcResult<T> = Result<T, RpcError>;
@@ -124,7 +128,8 @@ pub enum Executed {
 }
 
 /// A call that failed. On the wire: `{"code": "...", "message": "...", "details": [...]}`, where the first detail of
-/// a method that is not read-only is `{"executed": "no" | "unknown"}`.
+/// a method that is not read-only has the key `executed`: `"no"` or `"unknown"`. Each detail also has the keys `type` and
+/// `value` of the Connect protocol. A message of more than 4 KiB is shortened there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpcError {
     // Boxed: results are moved through every layer of a call, and nearly all of them are good.
@@ -141,6 +146,12 @@ struct Inner {
 
 /// The first key of the detail that carries a method's own error.
 const TYPED_ERROR: &str = "error";
+
+/// The longest message that is sent as it is, in bytes. A longer one quotes something that nobody reads to its end.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// What the types of details begin with: the entry about execution, a method's own error, anything else.
+const DETAIL_TYPE: &str = "traitwire.";
 
 impl RpcError {
     /// An error of a method that may have taken effect before it failed; [`Code::InvalidArgument`],
@@ -260,6 +271,21 @@ impl RpcError {
         self.inner.executed.unwrap_or(Executed::No)
     }
 
+    /// The message as it is sent.
+    pub(crate) fn message_brief(&self) -> Cow<'_, str> {
+        match &self.inner.message {
+            long if long.len() > MESSAGE_BYTES_MAX => Cow::Owned(brief(long)),
+            short => Cow::Borrowed(short),
+        }
+    }
+
+    /// Says of execution what the other error says, in whose place this one stands.
+    #[must_use]
+    pub(crate) fn executed_like(self, other: &Self) -> Self {
+        let executed = other.inner.executed;
+        self.with_executed(executed)
+    }
+
     /// Further values, without the one about execution.
     pub fn details(&self) -> &[Value] {
         &self.inner.details
@@ -284,19 +310,48 @@ struct Wire<'a> {
     details: Vec<Cow<'a, Value>>,
 }
 
+/// A detail as it stands in JSON. Connect's clients know a detail by its `type`, and its content by `value`, which is
+/// base64 of a message: here of the detail's JSON. Beside them stand the keys of the detail, for people and simple clients.
+fn encode_detail(detail: &Value) -> Value {
+    let kind = match detail {
+        Value::Object(keys) if keys.contains_key("executed") => "Executed",
+        Value::Object(keys) if keys.contains_key(TYPED_ERROR) => "Error",
+        _ => "Detail",
+    };
+    let mut entry = match detail {
+        Value::Object(keys) => keys.clone(),
+        _ => serde_json::Map::new(),
+    };
+    entry.insert("type".to_owned(), format!("{DETAIL_TYPE}{kind}").into());
+    entry.insert("value".to_owned(), STANDARD_NO_PAD.encode(detail.to_string()).into());
+    Value::Object(entry)
+}
+
+/// The detail that such an entry holds. Servers from before `type` and `value` send the detail itself.
+fn decode_detail(entry: Value) -> Value {
+    let is_ours = entry.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with(DETAIL_TYPE));
+    let value = entry.get("value").and_then(Value::as_str).filter(|_| is_ours);
+    let json = value.and_then(|value| {
+        let unpadded = value.trim_end_matches('=');
+        STANDARD_NO_PAD.decode(unpadded).or_else(|_| STANDARD.decode(value)).ok()
+    });
+    json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or(entry)
+}
+
 impl Serialize for RpcError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let executed = carried::written(self).map(|executed| Cow::Owned(json!({ "executed": executed })));
-        let details = executed.into_iter().chain(self.inner.details.iter().map(Cow::Borrowed)).collect();
-        Wire { code: self.inner.code, message: Cow::Borrowed(&self.inner.message), details }
-            .serialize(serializer)
+        let executed = carried::written(self).map(|executed| json!({ "executed": executed }));
+        let details = executed.iter().chain(&self.inner.details);
+        let details = details.map(|detail| Cow::Owned(encode_detail(detail))).collect();
+        Wire { code: self.inner.code, message: self.message_brief(), details }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for RpcError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        let mut details: Vec<Value> = wire.details.into_iter().map(Cow::into_owned).collect();
+        let mut details: Vec<Value> =
+            wire.details.into_iter().map(Cow::into_owned).map(decode_detail).collect();
         let executed = details
             .first()
             .and_then(|first| first.get("executed"))
@@ -343,11 +398,47 @@ mod tests {
     fn the_wire_form_is_connects_and_comes_back_equal() {
         let error = RpcError::unavailable("no leader").with_detail(json!({"hint": 2}));
         let text = serde_json::to_string(&error).unwrap();
-        assert_eq!(
-            text,
-            r#"{"code":"unavailable","message":"no leader","details":[{"executed":"unknown"},{"hint":2}]}"#
-        );
+        let executed =
+            r#"{"executed":"unknown","type":"traitwire.Executed","value":"eyJleGVjdXRlZCI6InVua25vd24ifQ"}"#;
+        let hint = r#"{"hint":2,"type":"traitwire.Detail","value":"eyJoaW50IjoyfQ"}"#;
+        let wire = r#"{"code":"unavailable","message":"no leader","details":["#;
+        assert_eq!(text, format!("{wire}{executed},{hint}]}}"));
         assert_eq!(serde_json::from_str::<RpcError>(&text).unwrap(), error);
+        let before = format!(r#"{wire}{{"executed":"unknown"}},{{"hint":2}}]}}"#);
+        assert_eq!(serde_json::from_str::<RpcError>(&before).unwrap(), error);
+    }
+
+    #[test]
+    fn any_value_is_a_detail_and_comes_back_equal() {
+        for detail in [
+            json!(null),
+            json!(3),
+            json!(["a"]),
+            json!("é"),
+            json!({}),
+            json!({"type": 1, "value": [2]}),
+            json!({"type": "google.rpc.RetryInfo", "value": "CgIIPA"}),
+            json!({"type": "traitwire.Detail", "value": "%"}),
+            json!({"executed": "no", "error": {"x": 1}}),
+        ] {
+            for executed in [None, Some(Executed::No)] {
+                let error = RpcError::internal("x").with_detail(json!(0)).with_detail(detail.clone());
+                let error = error.with_executed(executed);
+                let text = serde_json::to_value(&error).unwrap();
+                for entry in text["details"].as_array().unwrap() {
+                    assert!(entry["type"].is_string() && entry["value"].is_string(), "{entry}");
+                }
+                let back: RpcError = serde_json::from_value(text).unwrap();
+                assert_eq!(back.details(), error.details());
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_nobody_reads_to_its_end_is_shortened() {
+        let error = RpcError::invalid_argument("x".repeat(1 << 20));
+        assert!(serde_json::to_string(&error).unwrap().len() < 1_000);
+        assert!(crate::jsonrpc::ErrorObject::of(error).message.len() < 1_000);
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl ErrorObject {
             Code::Internal => INTERNAL_ERROR,
             _ => SERVER_ERROR,
         };
-        Self { code, message: error.message().to_owned(), data: Some(error) }
+        Self { code, message: error.message_brief().into_owned(), data: Some(error) }
     }
 
     /// The error of a call, also where something that is no Traitwire server answered.
@@ -183,10 +183,20 @@ fn write_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 
 /// Appends the reply to a call that succeeded.
 pub(crate) fn write_result(out: &mut Vec<u8>, id: &str, result: &[u8]) {
+    write_result_begin(out, id);
+    out.extend_from_slice(result);
+    write_result_end(out);
+}
+
+/// Appends what stands before the result of such a reply.
+pub(crate) fn write_result_begin(out: &mut Vec<u8>, id: &str) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     out.extend_from_slice(id.as_bytes());
     out.extend_from_slice(b",\"result\":");
-    out.extend_from_slice(result);
+}
+
+/// Appends what stands after it.
+pub(crate) fn write_result_end(out: &mut Vec<u8>) {
     out.push(b'}');
 }
 

@@ -19,7 +19,7 @@ mod transport;
 pub use async_trait::async_trait;
 pub use axum::http;
 pub use bytes::Bytes;
-pub use call::{CLIENT_ID, Call, CallContext, TIMEOUT_MS, TRACEPARENT};
+pub use call::{CLIENT_ID, Call, CallContext, PEER, TIMEOUT_MS, TRACEPARENT};
 pub use client::{KVError, KvClient, Version};
 pub use error::{Code, Executed, RpcError, RpcResult};
 pub use layer::{Layer, Next};
@@ -27,7 +27,9 @@ pub use mount::Services;
 pub use persister::Persister;
 pub use retry::Retry;
 pub use rpc::{RpcClient, RpcClientBuilder, Server};
-pub use server::{HttpServer, Limits, Probe, serve};
+pub use server::{
+    AllowedHost, AllowedOrigin, HttpServer, InvalidAddress, Limits, Probe, raise_descriptor_limit, serve,
+};
 pub use traitwire_macros::service;
 pub use traitwire_schema::{Compat, Idempotency, MethodDescriptor, Parameters, ServiceDescriptor, schema_of};
 #[cfg(any(test, feature = "testing"))]

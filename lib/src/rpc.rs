@@ -18,7 +18,7 @@ use crate::codegen::encode::{self, Unencodable};
 use crate::codegen::{decode, text};
 use crate::error::{Executed, RpcError, RpcResult, carried};
 use crate::layer::{Endpoint, Layer, Next};
-use crate::log::brief;
+use crate::log::{Excerpt, brief};
 use crate::retry::{Retry, RetryBudget};
 use crate::transport::Transport;
 
@@ -42,7 +42,8 @@ pub trait Server: Send + Sync {
         match serde_json::from_str::<&serde_json::value::RawValue>(&reply) {
             Ok(_) => Ok(Bytes::from(reply)),
             Err(error) => {
-                Err(RpcError::internal(format!("the server's reply to `{name}` is no JSON: {error}")))
+                let (name, error) = (Excerpt(name), brief(error));
+                Err(RpcError::internal(format!("the server's reply to `{name}` is not valid JSON: {error}")))
             }
         }
     }
@@ -308,7 +309,7 @@ impl std::fmt::Debug for RpcClient {
 fn decode_reply<R: DeserializeOwned>(reply: &[u8]) -> RpcResult<R> {
     decode::reply(reply).map_err(|error| {
         // The server has executed the request; only its answer is not understood.
-        RpcError::internal(format!("the reply is not of the expected type: {error}"))
+        RpcError::internal(format!("the reply is not of the expected type: {}", brief(error)))
             .with_executed(Some(Executed::Unknown))
     })
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use traitwire::{HttpServer, Probe};
+use traitwire::{AllowedHost, AllowedOrigin, HttpServer, Probe, raise_descriptor_limit};
 use traitwire_kv::kv_raft::rsm::{NodeConfig, RsmOptions};
 use traitwire_kv::kv_raft::server::Node;
 use traitwire_kv::kv_single::server::SingleKvServer;
@@ -76,12 +76,39 @@ pub(super) struct NodeOptions {
     /// to a quarter is subtracted at random. 0 disables snapshots.
     #[arg(long, value_name = "BYTES", default_value_t = RsmOptions::default().snapshot_log_bytes)]
     snapshot_log_bytes: usize,
+    /// Let web pages of this origin use the store, such as https://example.com. Pages of other origins are refused, except
+    /// those that the node itself shows. May be given more than once.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<AllowedOrigin>,
+    /// Let the node be called by this host name. Requests to a loopback address, and those of web pages, must otherwise name
+    /// an IP address, `localhost` or a host in --peers. May be given more than once.
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<AllowedHost>,
 }
 
 impl NodeOptions {
     /// The same options as arguments of `serve`.
     pub(super) fn arguments(&self) -> Vec<OsString> {
-        vec!["--snapshot-log-bytes".into(), self.snapshot_log_bytes.to_string().into()]
+        let mut arguments: Vec<OsString> =
+            vec!["--snapshot-log-bytes".into(), self.snapshot_log_bytes.to_string().into()];
+        for origin in &self.allow_origin {
+            arguments.extend(["--allow-origin".into(), origin.to_string().into()]);
+        }
+        for host in &self.allow_host {
+            arguments.extend(["--allow-host".into(), host.to_string().into()]);
+        }
+        arguments
+    }
+
+    /// Lets the listed origins and hosts use the server.
+    fn allow(&self, mut server: HttpServer) -> HttpServer {
+        for origin in &self.allow_origin {
+            server = server.allow_origin(origin.clone());
+        }
+        for host in &self.allow_host {
+            server = server.allow_host(host.clone());
+        }
+        server
     }
 }
 
@@ -107,11 +134,13 @@ fn listen_address(text: &str) -> Result<String, String> {
 impl Serve {
     pub(super) async fn run(self) -> Result<u8, Failure> {
         let config = self.config()?;
+        // The limit is not raised for the child processes of other commands, which may use `select`.
+        raise_descriptor_limit();
         // Bound but not listening yet: a taken address is noticed before the data is touched, and a client cannot connect
         // before the data has turned out to be usable.
         let socket = self.bind().await?;
         if self.memory {
-            let server = HttpServer::new(KvServer::new(SingleKvServer::new()));
+            let server = self.options.allow(HttpServer::new(KvServer::new(SingleKvServer::new())));
             let (listener, shutdown) = self.listen(socket)?;
             tracing::warn!("serving from memory: the keys are gone when this process ends");
             return server.serve(listener, shutdown).await.map(|()| 0).map_err(Failure::new);
@@ -119,7 +148,7 @@ impl Serve {
         let node = Arc::new(Node::start(&config).map_err(Failure::new)?);
         let (listener, shutdown) = self.listen(socket)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let server = server(&node, &stopping);
+        let server = self.allow_peers(self.options.allow(server(&node, &stopping)));
         let shutdown = async {
             shutdown.await;
             stopping.store(true, Ordering::Relaxed);
@@ -152,6 +181,18 @@ impl Serve {
         };
         config.check().map_err(|error| Failure::with_code(2, format!("--peers: {error}")))?;
         Ok(config)
+    }
+
+    /// Lets the node be called as the other nodes call it. Their names may lead to a loopback address.
+    fn allow_peers(&self, mut server: HttpServer) -> HttpServer {
+        for (_, url) in &self.peers {
+            let url = url.to_string();
+            let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            if let Ok(host) = authority.split('/').next().unwrap_or_default().parse() {
+                server = server.allow_host(host);
+            }
+        }
+        server
     }
 
     async fn bind(&self) -> Result<TcpSocket, Failure> {
@@ -212,6 +253,7 @@ fn server(node: &Arc<Node>, stopping: &Arc<AtomicBool>) -> HttpServer {
     let (status, disk, leader, log) = (node.clone(), node.clone(), node.clone(), node.clone());
     let stopping = stopping.clone();
     HttpServer::new(node.services())
+        .reserve("raft.")
         .page("status", move || serde_json::to_vec(&status.status()).unwrap_or_default())
         .health_check(Probe::Live, "disk", move || disk.check_disk())
         .health_check(Probe::Ready, "leader", move || leader.check_leader())

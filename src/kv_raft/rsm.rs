@@ -34,7 +34,7 @@ use traitwire::CallContext;
 use self::applied::Applied;
 use self::apply::{Applier, Replica};
 use self::entry::Action;
-use self::waiters::Waiters;
+use self::waiters::{NoPlace, Waiters};
 use super::raft::core::{Proposed, Refusal};
 use super::raft::{Applies, Raft, RaftError};
 use crate::bugs::{ServiceBug, has};
@@ -193,8 +193,12 @@ impl<M: StateMachine> Rsm<M> {
     async fn act(&self, action: Action<'_>) -> Result<Box<RawValue>, ReplyErr> {
         let id = if has(ServiceBug::IdsCollide) { fastrand::u64(..4) } else { fastrand::u64(..) };
         let command = entry::encode(id, &action);
-        let too_many = || ReplyErr::Exhausted("too many commands wait, or the node is stopping".into());
-        let mut place = self.waiters.enter(id).ok_or_else(too_many)?;
+        let mut place = self.waiters.enter(id).map_err(|error| match error {
+            NoPlace::Closed => {
+                ReplyErr::NoAnswer { message: "the node is stopping".into(), submitted: false }
+            }
+            NoPlace::Full => ReplyErr::Exhausted("too many commands wait".into()),
+        })?;
         let waiters = self.waiters.clone();
         let told = Box::new(move |proposed| match proposed {
             // Before anybody can see that this node has stopped leading in that term.

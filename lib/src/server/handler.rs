@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +20,11 @@ use traitwire_schema::{MethodDescriptor, ServiceDescriptor};
 use crate::call::{Call, CallContext};
 use crate::error::{RpcError, RpcResult};
 use crate::layer::{Endpoint, Layer, Next};
+use crate::log::{Excerpt, LogThrottle};
 use crate::rpc::Server;
+
+/// How often a panic is logged: callers may cause as many as they like.
+const PANIC_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A server with the layers around it.
 pub(crate) struct Handler {
@@ -142,7 +147,12 @@ fn too_late(method: Option<&MethodDescriptor>) -> RpcError {
 }
 
 fn panicked(what: &str, panic: &Box<dyn Any + Send>) -> RpcError {
-    RpcError::internal(format!("{what} panicked: {}", text(panic)))
+    // Its text is for those who wrote the handler: it may quote what no caller should see.
+    static THROTTLE: LogThrottle = LogThrottle::new(PANIC_LOG_INTERVAL);
+    if let Some(suppressed) = THROTTLE.permit() {
+        tracing::error!(suppressed, "{what} panicked: {}", Excerpt(text(panic)));
+    }
+    RpcError::internal(format!("{what} panicked; the log of the server says more"))
 }
 
 /// A handler that is run by whoever waits for it.

@@ -1,6 +1,5 @@
 //! The server as people start it: its settings, and the loop that accepts connections.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,21 +8,24 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-use super::connections::{Connections, Open};
+use super::access::{Access, AllowedHost, AllowedOrigin, LocalAddress};
+use super::connection::serve_connection;
+use super::descriptors;
 use super::health::{HealthChecks, Probe};
 use super::limits::Limits;
-use super::router;
-use super::service::{Pages, Service};
+use super::router::{self, Origin};
+use super::service::{Pages, Parts, Service};
 use crate::layer::Layer;
+use crate::log::LogThrottle;
 use crate::rpc::Server;
 
-/// How long the accept loop waits when the system has no more descriptors.
+/// How long the accept loop waits when it cannot accept a connection and has none to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often it is logged that connections cannot be accepted, or are closed to make room.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Serves `server` on `listener` until `shutdown` ends, then finishes the calls that are under way.
 pub async fn serve(
@@ -39,36 +41,36 @@ pub async fn serve(
 /// A handler runs on the task of its connection, and the calls of a batch take turns on one task: what computes for long belongs
 /// into [`spawn_blocking`](tokio::task::spawn_blocking).
 pub struct HttpServer {
-    server: Arc<dyn Server>,
-    layers: Vec<Arc<dyn Layer>>,
-    limits: Limits,
-    pages: Pages,
-    health: HealthChecks,
+    parts: Parts,
 }
 
 impl HttpServer {
     /// A server with the default limits and no layer.
     pub fn new(server: impl Server + 'static) -> Self {
         Self {
-            server: Arc::new(server),
-            layers: Vec::new(),
-            limits: Limits::default(),
-            pages: Pages::new(),
-            health: HealthChecks::default(),
+            parts: Parts {
+                server: Arc::new(server),
+                layers: Vec::new(),
+                limits: Limits::default(),
+                pages: Pages::new(),
+                health: HealthChecks::default(),
+                access: Access::default(),
+                reserved: Vec::new(),
+            },
         }
     }
 
     /// Puts a layer around every call, inside those that were added before.
     #[must_use]
     pub fn layer(mut self, layer: impl Layer + 'static) -> Self {
-        self.layers.push(Arc::new(layer));
+        self.parts.layers.push(Arc::new(layer));
         self
     }
 
     /// Sets the limits.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.parts.limits = limits;
         self
     }
 
@@ -79,7 +81,7 @@ impl HttpServer {
         path: impl Into<String>,
         page: impl Fn() -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        self.pages.insert(path.into(), Box::new(page));
+        self.parts.pages.insert(path.into(), Box::new(page));
         self
     }
 
@@ -92,31 +94,66 @@ impl HttpServer {
         name: impl Into<String>,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.health.add(probe, name.into(), Box::new(check));
+        self.parts.health.add(probe, name.into(), Box::new(check));
+        self
+    }
+
+    /// Lets web pages of this origin use the server, such as `"https://example.com".parse()?`. Without it only pages that
+    /// the server itself shows may.
+    #[must_use]
+    pub fn allow_origin(mut self, origin: AllowedOrigin) -> Self {
+        self.parts.access.allow_origin(origin);
+        self
+    }
+
+    /// Lets the server go by this host beside `localhost` and IP addresses, such as `"kv.example.com".parse()?`. Requests to
+    /// a loopback address, and those of web pages that the server itself shows, must name such a host: any page could
+    /// otherwise let a name of its own point to this server.
+    #[must_use]
+    pub fn allow_host(mut self, host: AllowedHost) -> Self {
+        self.parts.access.allow_host(host);
+        self
+    }
+
+    /// Keeps methods whose names begin with `prefix`, such as `raft.`, for servers of the same cluster. Their calls and their
+    /// bodies have limits of their own ([`Limits::concurrent_peer_calls`], [`Limits::peer_bodies_bytes`]), and the
+    /// connections that they come on are closed last, so that clients cannot crowd them out. A batch counts as a peer's when
+    /// it has the header [`PEER`](crate::PEER); it may call nothing else. This is no authentication.
+    #[must_use]
+    pub fn reserve(mut self, prefix: impl Into<String>) -> Self {
+        self.parts.reserved.push(prefix.into());
         self
     }
 
     /// The server as an axum router: it nests in an application that exists and takes any tower layer.
+    ///
+    /// Connections belong to the application then, and so do [`Limits::connections`], [`Limits::header_timeout`] and
+    /// [`Limits::write_timeout`]. Web pages of other origins are refused all the same; a `Host` is refused only where hosts
+    /// are listed with [`HttpServer::allow_host`].
     pub fn into_router(self) -> Router {
-        let service = Service::new(self.server, self.layers, self.limits, self.pages, self.health);
+        let service = Service::new(self.parts);
         Router::new().fallback(move |request: Request<Body>| {
             let service = service.clone();
-            async move { router::respond(&service, request).await }
+            async move {
+                let origin = Origin { address: LocalAddress::Unknown, connection: None };
+                router::respond(&service, origin, request).await
+            }
         })
     }
 
     /// The server without sockets, for an [`HttpTransport`](crate::HttpTransport) in a test.
     #[cfg(any(test, feature = "testing"))]
     pub fn into_network(self) -> Arc<dyn crate::transport::Network> {
-        let service = Service::new(self.server, self.layers, self.limits, self.pages, self.health);
-        Arc::new(super::network::InMemory(service))
+        Arc::new(super::network::InMemory(Service::new(self.parts)))
     }
 
-    /// Serves on `listener` until `shutdown` ends; then no connection is accepted, and calls that are under way have
-    /// [`Limits::shutdown_timeout`] to end.
+    /// Serves on `listener` until `shutdown` ends; then no connection is accepted, calls are refused, and those that are
+    /// under way have [`Limits::shutdown_timeout`] to end.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let service = Service::new(self.server, self.layers, self.limits, self.pages, self.health);
-        let connections = Connections::new();
+        let service = Service::new(self.parts);
+        let limits = service.limits();
+        let connections_max =
+            limits.connections.min(descriptors::for_connections(limits.reserved_descriptors));
         let mut shutdown = pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -124,56 +161,44 @@ impl HttpServer {
                 () = &mut shutdown => break,
             };
             match accepted {
-                Ok((stream, _peer)) => {
-                    let open = connections.add(service.limits().connections);
-                    tokio::spawn(connection(stream, open, service.clone()));
-                }
+                Ok((socket, _peer)) => match service.connections().add(connections_max) {
+                    Some(open) => {
+                        tokio::spawn(serve_connection(socket, open, service.clone()));
+                    }
+                    None => log_refused("all connections are in use"),
+                },
                 // The peer was gone before it was accepted, or descriptors ran out: neither ends the server.
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    log_refused(&error.to_string());
+                    if !is_out_of_descriptors(&error) || !service.connections().make_room() {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                    tokio::task::yield_now().await;
                 }
             }
         }
         drop(listener);
+        service.stop();
         let ended = async {
-            connections.end_all().await;
+            service.connections().finish().await;
             service.calls_ended().await;
         };
         if tokio::time::timeout(service.limits().shutdown_timeout, ended).await.is_err() {
             tracing::warn!("calls were still under way when the time for the shutdown was over");
         }
+        service.connections().abort();
         Ok(())
     }
 }
 
-async fn connection(stream: TcpStream, open: Open, service: Service) {
-    // Replies are small and each is waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+fn log_refused(why: &str) {
+    static THROTTLE: LogThrottle = LogThrottle::new(LOG_INTERVAL);
+    if let Some(suppressed) = THROTTLE.permit() {
+        tracing::warn!(suppressed, "cannot accept a connection: {why}");
     }
-    let connection = Arc::clone(&open.connection);
-    let respond = service_fn(|request: Request<hyper::body::Incoming>| {
-        let service = service.clone();
-        let connection = Arc::clone(&connection);
-        async move {
-            connection.request_began();
-            let response = router::respond(&service, request.map(Body::new)).await;
-            connection.request_ended();
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(service.limits().header_timeout);
-    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), respond));
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = open.connection.end.notified() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended");
-    }
+}
+
+/// Whether the process or the system has no more file descriptors: EMFILE and ENFILE.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(24 | 23))
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-use super::router;
+use super::access::LocalAddress;
+use super::router::{self, Origin};
 use super::service::Service;
 use crate::error::{RpcError, RpcResult};
 use crate::transport::{BodyPieces, Network};
@@ -18,7 +19,8 @@ pub(super) struct InMemory(pub(super) Service);
 #[async_trait]
 impl Network for InMemory {
     async fn exchange(&self, request: Request<Bytes>) -> RpcResult<Response<BodyPieces>> {
-        let response = router::respond(&self.0, request.map(Body::from)).await;
+        let origin = Origin { address: LocalAddress::Unknown, connection: None };
+        let response = router::respond(&self.0, origin, request.map(Body::from)).await;
         let (pieces, coming) = mpsc::unbounded_channel();
         let (parts, body) = response.into_parts();
         tokio::spawn(send_all(body, pieces));

@@ -1,12 +1,18 @@
 //! What HTTP and JSON-RPC have in common: calls within the limits, and the documents.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
+use traitwire_schema::MethodDescriptor;
 
+use super::access::Access;
+use super::body::Bodies;
+use super::budget::{Budget, Held};
+use super::connections::Connections;
 use super::documents::Documents;
 use super::handler::Handler;
 use super::health::HealthChecks;
@@ -15,6 +21,7 @@ use super::positions::Positions;
 use crate::call::{Call, deadline_after};
 use crate::error::{RpcError, RpcResult};
 use crate::layer::Layer;
+use crate::log::Excerpt;
 use crate::rpc::Server;
 
 /// What answers requests. Cheap to clone.
@@ -30,29 +37,59 @@ struct Shared {
     handler: Handler,
     limits: Limits,
     calls: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
+    peer_calls: Arc<Semaphore>,
+    bodies: Bodies,
+    peer_bodies: Bodies,
+    replies: Arc<Budget>,
+    connections: Arc<Connections>,
+    access: Access,
+    reserved: Vec<String>,
+    stops: AtomicBool,
+    stopped: Notify,
     documents: OnceLock<RpcResult<Documents>>,
     positions: Positions,
     pages: Pages,
     health: HealthChecks,
 }
 
-/// Bytes of bodies are counted in units of this size.
-const BODY_UNIT: usize = 1024;
+/// What a server is made of.
+pub(super) struct Parts {
+    pub(super) server: Arc<dyn Server>,
+    pub(super) layers: Vec<Arc<dyn Layer>>,
+    pub(super) limits: Limits,
+    pub(super) pages: Pages,
+    pub(super) health: HealthChecks,
+    pub(super) access: Access,
+    /// The prefixes of the methods that are for peers.
+    pub(super) reserved: Vec<String>,
+}
+
+/// A semaphore takes no more permits than this.
+const PERMITS_MAX: usize = u32::MAX as usize >> 3;
+
+/// What a server that is stopping answers.
+pub(super) fn stopping() -> RpcError {
+    RpcError::unavailable("the server is stopping").not_executed()
+}
 
 impl Service {
-    pub(super) fn new(
-        server: Arc<dyn Server>,
-        layers: Vec<Arc<dyn Layer>>,
-        limits: Limits,
-        pages: Pages,
-        health: HealthChecks,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { server, layers, mut limits, pages, health, access, reserved } = parts;
+        limits.concurrent_calls = limits.concurrent_calls.min(PERMITS_MAX);
+        limits.concurrent_peer_calls = limits.concurrent_peer_calls.min(PERMITS_MAX);
         Self {
             shared: Arc::new(Shared {
                 handler: Handler::new(server, layers),
                 calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
-                bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(BODY_UNIT))),
+                peer_calls: Arc::new(Semaphore::new(limits.concurrent_peer_calls)),
+                bodies: Bodies::new(limits.bodies_bytes, limits.body_bytes),
+                peer_bodies: Bodies::new(limits.peer_bodies_bytes, limits.body_bytes),
+                replies: Budget::new(limits.replies_bytes),
+                connections: Connections::new(),
+                access,
+                reserved,
+                stops: AtomicBool::new(false),
+                stopped: Notify::new(),
                 documents: OnceLock::new(),
                 positions: Positions::default(),
                 pages,
@@ -72,20 +109,53 @@ impl Service {
         &self.shared.health
     }
 
-    /// Whether a generated service has this method.
-    pub(super) fn has_method(&self, name: &str) -> bool {
-        self.shared.handler.method(name).is_some()
+    /// What is known of a method.
+    pub(super) fn method(&self, name: &str) -> Option<&'static MethodDescriptor> {
+        self.shared.handler.method(name)
     }
 
     /// Whether a JSON null can be the message of this method: it has no named fields, or nothing is known of it.
-    pub(super) fn takes_null(&self, name: &str) -> bool {
-        self.shared.handler.method(name).is_none_or(|method| self.shared.positions.of(method).is_none())
+    pub(super) fn takes_null(&self, method: Option<&'static MethodDescriptor>) -> bool {
+        method.is_none_or(|method| self.shared.positions.of(method).is_none())
     }
 
-    /// Room for so many bytes of a body, until the permit is dropped; nothing when all of it is taken.
-    pub(super) fn hold_body(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).ok()?;
-        Arc::clone(&self.shared.bodies).try_acquire_many_owned(units).ok()
+    /// Whether a method is for peers.
+    pub(super) fn is_reserved(&self, name: &str) -> bool {
+        self.shared.reserved.iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    /// Where the bodies of requests count.
+    pub(super) fn bodies(&self, of_peer: bool) -> &Bodies {
+        if of_peer { &self.shared.peer_bodies } else { &self.shared.bodies }
+    }
+
+    /// Who may make requests.
+    pub(super) fn access(&self) -> &Access {
+        &self.shared.access
+    }
+
+    /// The open connections.
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.shared.connections
+    }
+
+    /// Room for a reply, which its caller must read before others get it.
+    pub(super) fn hold_reply(&self, bytes: usize) -> RpcResult<Held> {
+        let Limits { reply_bytes, replies_bytes, .. } = self.limits();
+        if bytes > *reply_bytes {
+            return Err(reply_too_large(*reply_bytes));
+        }
+        self.shared.replies.take(bytes).ok_or_else(|| {
+            self.shared.connections.close_most_stalled();
+            let message =
+                format!("the replies that nobody has read yet hold the limit of {replies_bytes} bytes");
+            RpcError::resource_exhausted(message).maybe_executed()
+        })
+    }
+
+    /// The same for what must be said in any case, and is small.
+    pub(super) fn hold_reply_anyway(&self, bytes: usize) -> Held {
+        self.shared.replies.take_anyway(bytes)
     }
 
     /// The bounds of this server.
@@ -93,11 +163,32 @@ impl Service {
         &self.shared.limits
     }
 
+    /// Refuses calls from now on.
+    pub(super) fn stop(&self) {
+        self.shared.stops.store(true, Ordering::SeqCst);
+        self.shared.stopped.notify_waiters();
+    }
+
+    /// Whether calls are refused.
+    pub(super) fn stops(&self) -> bool {
+        self.shared.stops.load(Ordering::SeqCst)
+    }
+
+    /// Waits until calls are refused.
+    pub(super) async fn stopped(&self) {
+        let stopped = self.shared.stopped.notified();
+        if !self.stops() {
+            stopped.await;
+        }
+    }
+
     /// Waits until no call is under way; none may begin meanwhile.
     pub(super) async fn calls_ended(&self) {
-        let all = u32::try_from(self.shared.limits.concurrent_calls).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        let _all = self.shared.calls.acquire_many(all).await;
+        let Limits { concurrent_calls, concurrent_peer_calls, .. } = self.shared.limits;
+        let permits = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        // The semaphores are never closed.
+        let _all = self.shared.calls.acquire_many(permits(concurrent_calls)).await;
+        let _all_of_peers = self.shared.peer_calls.acquire_many(permits(concurrent_peer_calls)).await;
     }
 
     /// What this server shows of itself.
@@ -111,34 +202,47 @@ impl Service {
         self.documents().map(|documents| documents.openrpc().clone())
     }
 
-    /// Runs a call that is within the limits.
+    /// Runs a call that is within the limits; `call.descriptor` is that of its method.
     pub(super) async fn call(&self, mut call: Call) -> RpcResult<Bytes> {
-        let handler = &self.shared.handler;
-        call.descriptor = handler.method(&call.method);
         let refuse = |error: RpcError| Err(error.about(call.descriptor));
         if call.method.starts_with('_') || call.method.starts_with("rpc.") {
-            return refuse(RpcError::unimplemented(format!("`{}` is a reserved name", call.method)));
+            let name = Excerpt(&call.method);
+            return refuse(RpcError::unimplemented(format!("`{name}` is a reserved name")));
+        }
+        if self.stops() {
+            return refuse(stopping());
         }
         if let Some(method) = call.descriptor
             && call.deadline.is_none()
         {
             call.deadline = method.timeout_ms.and_then(|ms| deadline_after(Duration::from_millis(ms)));
         }
-        match Arc::clone(&self.shared.calls).try_acquire_owned() {
-            Ok(permit) => handler.run(call, permit).await,
-            Err(_) => {
-                let limit = self.shared.limits.concurrent_calls;
-                refuse(RpcError::resource_exhausted(format!("{limit} calls are under way")))
-            }
+        let (calls, limit) = if self.is_reserved(&call.method) {
+            (&self.shared.peer_calls, self.shared.limits.concurrent_peer_calls)
+        } else {
+            (&self.shared.calls, self.shared.limits.concurrent_calls)
+        };
+        match Arc::clone(calls).try_acquire_owned() {
+            Ok(permit) => self.shared.handler.run(call, permit).await,
+            // The shutdown waits for all permits.
+            Err(_) if self.stops() => refuse(stopping()),
+            Err(_) => refuse(RpcError::resource_exhausted(format!("{limit} calls are under way"))),
         }
     }
 
     /// Runs a call whose arguments came as a JSON array.
     pub(super) async fn call_by_position(&self, mut call: Call) -> RpcResult<Bytes> {
-        if let Some(method) = self.shared.handler.method(&call.method) {
+        if let Some(method) = call.descriptor {
             let by_name = self.shared.positions.by_name(method, &call.arguments);
             call.arguments = by_name.map_err(|error| error.about(Some(method)))?;
         }
         self.call(call).await
     }
+}
+
+/// What a call is told whose reply is more than one may be.
+pub(super) fn reply_too_large(limit: usize) -> RpcError {
+    // The call has run: only its reply is refused.
+    RpcError::resource_exhausted(format!("a reply, or those of a batch, may have {limit} bytes"))
+        .maybe_executed()
 }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use self::batch::{Waiting, encode, goes_with, latest_deadline, shared_headers};
-use super::exchange::{Exchange, check_bytes, piece, refusal, whole};
+use super::exchange::{Exchange, check_bytes, piece, refusal};
 use crate::call::Call;
 use crate::codegen::BoxFuture;
 use crate::error::{RpcError, RpcResult};
@@ -290,10 +290,8 @@ impl Lane {
         waiting: &mut Waiting,
         unanswered: Option<Unanswered>,
     ) -> Option<RpcError> {
-        let status = response.status();
-        if !status.is_success() {
-            let body = waiting.unless_all_leave(whole(response, self.limits.reply_bytes)).await?;
-            return Some(body.map_or_else(|error| error, |body| refusal(status, &body)));
+        if !response.status().is_success() {
+            return waiting.unless_all_leave(refusal(response)).await;
         }
         let mut unanswered = unanswered;
         let mut splitter = Splitter::default();

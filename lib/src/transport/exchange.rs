@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::{Bytes, BytesMut};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, Response, Url};
 use tokio::time::Instant;
 
 use crate::call::{Call, TIMEOUT_MS, TIMEOUT_MS_MAX};
 use crate::error::{Code, RpcError, RpcResult};
+use crate::log::Excerpt;
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -20,6 +22,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How many URLs of methods are kept.
 const URLS_MAX: usize = 1_024;
+
+/// How often a request is sent on to where a proxy points.
+const REDIRECTS_MAX: usize = 5;
+
+/// Bytes of a response that only says what went wrong.
+const REFUSAL_BYTES_MAX: usize = 1 << 20;
 
 /// One HTTP request and its response.
 pub(super) struct Exchange {
@@ -60,9 +68,10 @@ impl Exchange {
     /// Sends one call as `POST /{method}`; its reply may have this many bytes.
     pub(super) async fn lone(&self, call: Call, reply_bytes: usize) -> RpcResult<Bytes> {
         let response = self.post(&call.method, call.arguments, &call.headers, call.deadline).await?;
-        let status = response.status();
-        let body = whole(response, reply_bytes).await?;
-        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
+        }
+        whole(response, reply_bytes).await
     }
 
     /// Sends `body` and gives the response when its head is there.
@@ -93,9 +102,10 @@ impl Exchange {
             return url.clone();
         }
         let mut url = base.clone();
-        // Batches go to the base itself, which has no slash at its end unless it is the root.
-        let whole = format!("{}{path}", base.path());
-        url.set_path(whole.strip_suffix('/').unwrap_or(&whole));
+        // Batches go to the base as it was given: behind some proxies only one of `/api` and `/api/` leads anywhere.
+        if !path.is_empty() {
+            url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+        }
         if urls.len() < URLS_MAX {
             urls.insert(path.to_owned(), url.clone());
         }
@@ -136,22 +146,19 @@ pub(super) fn check_bytes(bytes: usize, bytes_max: usize) -> RpcResult<()> {
 }
 
 fn endpoint(url: &str) -> Result<(Carrier, Url), RpcError> {
-    let mut base = Url::parse(url)
-        .map_err(|error| RpcError::invalid_argument(format!("`{url}` is no URL of a server: {error}")))?;
+    let invalid = |why: &str| {
+        RpcError::invalid_argument(format!("`{}` is not a valid server URL: {why}", Excerpt(url)))
+    };
+    let base = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
     if base.scheme() != "http" {
-        return Err(RpcError::invalid_argument(format!(
-            "`{url}` is no URL of a server: it must begin with http://"
-        )));
-    }
-    if !base.path().ends_with('/') {
-        base.set_path(&format!("{}/", base.path()));
+        return Err(invalid("it must begin with http://"));
     }
     let client = Client::builder()
         .no_proxy()
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
+        .redirect(redirects())
         .build()
         .map_err(|error| RpcError::internal(format!("cannot set up an HTTP client: {error}")))?;
     Ok((Carrier::Sockets(client), base))
@@ -170,9 +177,53 @@ pub(super) fn failed(error: &reqwest::Error) -> RpcError {
     if error.is_connect() || error.is_builder() { error_of_call.not_executed() } else { error_of_call }
 }
 
-/// What a response with an error status says.
-pub(super) fn refusal(status: StatusCode, body: &[u8]) -> RpcError {
-    serde_json::from_slice(body).unwrap_or_else(|_| {
+/// A proxy that answers 307 or 308 asks for the same request at another place. The other redirects would turn it into a
+/// `GET`; they are errors.
+fn redirects() -> Policy {
+    Policy::custom(|attempt| {
+        let is_repeat =
+            matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        let is_http = attempt.url().scheme() == "http";
+        if is_repeat && is_http && attempt.previous().len() <= REDIRECTS_MAX {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
+}
+
+/// What a response with another status than success says.
+pub(super) async fn refusal(response: Response) -> RpcError {
+    let status = response.status();
+    if status.is_redirection() {
+        return redirected(&response);
+    }
+    let body = whole(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    serde_json::from_slice(&body).unwrap_or_else(|_| {
         RpcError::new(Code::of_http_status(status), format!("the server answered HTTP {status}"))
     })
+}
+
+/// What a redirect says that is not followed.
+fn redirected(response: &Response) -> RpcError {
+    let status = response.status();
+    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let error = RpcError::new(
+        Code::FailedPrecondition,
+        match location {
+            Some(location) => {
+                format!(
+                    "the server answered HTTP {status}: use the URL that it points to, `{}`",
+                    Excerpt(location)
+                )
+            }
+            None => format!("the server answered HTTP {status} without saying where it points to"),
+        },
+    );
+    match status {
+        // It asks for the same request elsewhere, so it has not acted on this one.
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => error.not_executed(),
+        // It may also be the answer to a request that was executed.
+        _ => error,
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use traitwire::http::{HeaderName, HeaderValue};
-use traitwire::{Retry, RpcClient, RpcError, RpcResult};
+use traitwire::{PEER, Retry, RpcClient, RpcError, RpcResult};
 
 use traitwire_schema::Catalogue;
 
@@ -54,6 +54,7 @@ impl RpcTransport {
             // The core decides what is sent again.
             let client_id = usize::try_from(from).unwrap_or(usize::MAX);
             let client = RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never());
+            let client = client.header(PEER.clone(), HeaderValue::from_static("1"));
             (*id, client.header(SCHEMA.clone(), OWN_SCHEMA.clone()).build())
         });
         Self::over(cluster, from, clients)

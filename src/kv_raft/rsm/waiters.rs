@@ -39,21 +39,33 @@ pub(super) struct Place {
     told: oneshot::Receiver<Outcome>,
 }
 
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// The node is stopping.
+    Closed,
+    /// Too many wait.
+    Full,
+}
+
 impl Waiters {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under this lock is half done when it panics.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place before the entry can possibly be applied; nothing when there are too many, or the end has come.
-    pub(super) fn enter(&self, id: u64) -> Option<Place> {
+    /// Takes a place before the entry can possibly be applied.
+    pub(super) fn enter(&self, id: u64) -> Result<Place, NoPlace> {
         let mut state = self.lock();
-        if state.closed || state.by_id.len() >= WAITERS_MAX {
-            return None;
+        if state.closed {
+            return Err(NoPlace::Closed);
+        }
+        if state.by_id.len() >= WAITERS_MAX {
+            return Err(NoPlace::Full);
         }
         let (tell, told) = oneshot::channel();
         state.by_id.insert(id, Waiter { term: None, tell });
-        Some(Place { waiters: self.clone(), id, told })
+        Ok(Place { waiters: self.clone(), id, told })
     }
 
     /// The entry with this id has got this term.
@@ -140,6 +152,6 @@ mod tests {
         let mut four = waiters.enter(4).unwrap();
         waiters.close(&lost());
         assert_eq!(four.outcome().await.unwrap().unwrap_err(), lost());
-        assert!(waiters.enter(5).is_none());
+        assert_eq!(waiters.enter(5).err(), Some(NoPlace::Closed));
     }
 }
