@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use traitwire::{Code, KVError, RpcError};
+use traitwire::{Code, KVError, RpcError, Version};
 
 /// The longest pause before the first resend; it doubles with each further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
@@ -16,6 +16,12 @@ pub enum CallError {
     /// The server's answer.
     #[error(transparent)]
     Kv(#[from] KVError),
+    /// The answer to a put: the key has another version than the one given, and nothing was changed.
+    #[error("the key has another version: {version}")]
+    OtherVersion {
+        /// The version it had when the put was refused.
+        version: Version,
+    },
     /// There was none; a put may have been applied, or may still be.
     #[error(transparent)]
     Rpc(#[from] RpcError),
@@ -26,7 +32,17 @@ pub enum CallError {
 pub(crate) fn definite(error: CallError) -> KVError {
     match error {
         CallError::Kv(error) => error,
+        CallError::OtherVersion { .. } => KVError::Version,
         CallError::Rpc(_) => KVError::NoKey,
+    }
+}
+
+/// What a put's result says, given the version that the server holds.
+pub(crate) fn answered(result: Result<(), KVError>, version: Version) -> Result<(), CallError> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(KVError::Version) => Err(CallError::OtherVersion { version }),
+        Err(error @ (KVError::NoKey | KVError::Maybe)) => Err(error.into()),
     }
 }
 

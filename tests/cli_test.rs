@@ -3,20 +3,39 @@
 
 mod common;
 
-use std::process::Output;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/json.rs"]
+mod json;
+#[path = "cli/lock.rs"]
+mod lock;
+#[path = "cli/output.rs"]
+mod output;
+#[path = "cli/values.rs"]
+mod values;
+
+use std::process::{Output, Stdio};
 
 use common::kv_cluster::soon;
 use common::process::ServerProcess;
 use tokio::process::Command;
 
+/// A command with these endpoints.
+fn command(url: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_traitwire"));
+    command.args(arguments).env("TRAITWIRE_ENDPOINTS", url).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 async fn traitwire(url: &str, arguments: &[&str]) -> (i32, String, String) {
-    let command = Command::new(env!("CARGO_BIN_EXE_traitwire"))
-        .args(arguments)
-        .env("TRAITWIRE_ENDPOINTS", url)
-        .kill_on_drop(true)
-        .output();
-    let Output { status, stdout, stderr } = soon(command).await.unwrap();
+    let Output { status, stdout, stderr } = soon(command(url, arguments).output()).await.unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A URL at which nothing listens.
+fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
 }
 
 /// A server with a folder for its data, which goes with it.
@@ -57,30 +76,11 @@ async fn calls_show_the_reply_or_what_is_wrong() {
     assert_eq!((code, out.contains("get") && out.contains("src/services/kv.rs")), (0, true), "{out}");
 }
 
-#[tokio::test]
-async fn a_lock_passes_exit_codes_on_and_can_be_broken() {
-    let (server, _folder) = server().await;
-    let run = |arguments: &'static [&'static str]| traitwire(server.url(), arguments);
-    let (code, out, _) = run(&["lock", "l", "--", "sh", "-c", "echo $TRAITWIRE_LOCK_TOKEN; exit 7"]).await;
-    assert_eq!((code, out.as_str()), (7, "1\n"));
-    let (_, out, _) = run(&["lock", "l", "--", "sh", "-c", "echo $TRAITWIRE_LOCK_TOKEN"]).await;
-    assert_eq!(out, "3\n", "tokens rise strictly");
-    assert_eq!(run(&["lock", "l", "--", "sh", "-c", "kill -TERM $$"]).await.0, 128 + 15);
-    assert_eq!(run(&["lock", "l", "--", "no-such-command"]).await.0, 127);
-    assert_eq!(run(&["lock", "l", "--", "/"]).await.0, 126);
-    assert_eq!(run(&["kv", "put", "held", "somebody"]).await.0, 0);
-    assert_eq!(run(&["lock", "held", "--break"]).await.0, 0);
-    assert_eq!(run(&["lock", "held", "--", "true"]).await.0, 0);
-}
-
 /// One process of the whole binary, and its own exit code for a server that is not there.
 #[tokio::test]
 async fn the_demo_holds_and_an_absent_server_is_said() {
     let (code, out, error) = traitwire("", &["demo"]).await;
     assert_eq!((code, out.ends_with("all of it held\n")), (0, true), "{out}{error}");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
-    let (code, _, error) = traitwire(&url, &["kv", "get", "k", "--timeout", "1"]).await;
+    let (code, _, error) = traitwire(&nobody(), &["kv", "get", "k", "--timeout", "1"]).await;
     assert_eq!((code, error.contains("refused")), (1, true), "{error}");
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use traitwire::{Code, Executed};
+use tokio::time::Instant;
+use traitwire::{Code, Executed, RpcError};
 use traitwire_schema::{check, nearest};
 
 use super::fetch::{NoDocument, fetch};
 use super::output::{note, print_line};
-use super::{Endpoints, Failure};
+use super::{Endpoints, Failure, seconds};
 
 /// How long each document of a server may take to come.
 const DOCUMENT_TIME: Duration = Duration::from_secs(3);
@@ -18,17 +19,17 @@ const DOCUMENT_TIME: Duration = Duration::from_secs(3);
 const METHODS_SHOWN_MAX: usize = 20;
 /// The value of the arguments that means standard input.
 const STANDARD_INPUT: &str = "-";
-/// The exit code for a method that does not exist, or arguments that do not fit it: nothing was sent.
-const UNFIT: u8 = 2;
 
+/// Call any method of a running server, once its arguments are checked against its schema.
+///
 /// Before anything is sent, the server is asked for the schema of the method, and arguments that do not fit it are refused.
 /// A field that the schema does not know does not fit: it is most likely misspelt. A server that shows no schemas gets the
 /// call all the same.
 ///
 /// The nodes of --endpoints are tried one after the other until one can be reached.
 ///
-/// Exit code 0: the reply is on standard output; 1: the call failed; 2: it was not sent, since there is no such method or
-/// the arguments do not fit.
+/// Exit codes: 0 the reply is on standard output; 1 the call failed; 2 it was not sent, since there is no such method, the
+/// arguments do not fit, or the usage is wrong.
 #[derive(clap::Args)]
 pub(super) struct Call {
     /// The method's name on the wire, such as `get`.
@@ -39,6 +40,9 @@ pub(super) struct Call {
     /// Send the call without asking for any schema.
     #[arg(long)]
     no_check: bool,
+    /// How long to wait for the reply, all nodes together, such as 5, 0.5 or 500ms.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
     #[command(flatten)]
     endpoints: Endpoints,
 }
@@ -54,16 +58,29 @@ enum Checked {
 impl Call {
     pub(super) async fn run(self) -> Result<u8, Failure> {
         let arguments = self.arguments()?;
-        self.endpoints.first()?;
+        // Without a deadline where it is too far off to be a time.
+        let deadline = Instant::now().checked_add(self.timeout);
+        let called = self.call(&arguments, deadline);
+        let Some(deadline) = deadline else { return called.await };
+        tokio::time::timeout_at(deadline, called).await.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    /// What is said when the time is over.
+    fn late(&self) -> Failure {
+        let error = RpcError::deadline_exceeded(format!("no reply within {:?}", self.timeout));
+        Failure::rpc(&error)
+    }
+
+    async fn call(&self, arguments: &RawValue, deadline: Option<Instant>) -> Result<u8, Failure> {
         let mut reasons = Vec::new();
-        for (url, client) in self.endpoints.clients() {
+        for (url, client) in self.endpoints.clients(deadline) {
             if !self.no_check
-                && let Checked::Unreachable(why) = self.check(&url, &arguments).await?
+                && let Checked::Unreachable(why) = self.check(&url, arguments).await?
             {
                 reasons.push(why);
                 continue;
             }
-            match client.try_call::<_, Value>(&self.method, &*arguments).await {
+            match client.try_call::<_, Value>(&self.method, arguments).await {
                 Ok(reply) => {
                     print_line(format_args!("{reply:#}"))?;
                     return Ok(0);
@@ -72,10 +89,10 @@ impl Call {
                 Err(error) if error.code() == Code::Unavailable && error.executed() == Executed::No => {
                     reasons.push(error.to_string());
                 }
-                Err(error) => return Err(Failure::new(error)),
+                Err(error) => return Err(Failure::rpc(&error)),
             }
         }
-        Err(Failure::new(reasons.join("\n")))
+        Err(Failure::new(reasons.join("\n")).with("code", Code::Unavailable.as_str()))
     }
 
     /// The arguments as they were given: what is sent is what was checked, digit by digit.
@@ -156,6 +173,7 @@ impl Call {
     }
 }
 
+/// There is no such method, or the arguments do not fit it: nothing was sent.
 fn unfit(message: impl std::fmt::Display) -> Failure {
-    Failure::with_code(UNFIT, message)
+    Failure::usage(message)
 }

@@ -11,17 +11,14 @@ use traitwire_kv::index::SERVICES;
 use traitwire_schema::diff::{Finding, History, Report, Style, compare};
 use traitwire_schema::{Allowance, Catalogue, Contract, Lock, Refusal};
 
-use super::Failure;
 use super::fetch::fetch;
 use super::output::{note, print_line, print_text};
+use super::{Failure, USAGE, seconds, server_url};
 
 /// The exit code for a broken promise.
 const BREAKING: u8 = 1;
 /// The exit code for what cannot be read.
-const UNREADABLE: u8 = 2;
-
-/// How long a server may take to send its contract.
-const FETCH_TIME: Duration = Duration::from_secs(10);
+const UNREADABLE: u8 = USAGE;
 
 /// Where a server shows its contract.
 const CONTRACT_PATH: &str = "_schema/contract.json";
@@ -42,6 +39,8 @@ pub(super) enum Compat {
         old: String,
         /// What is.
         new: String,
+        #[command(flatten)]
+        fetch: Fetch,
         #[command(flatten)]
         output: Output,
     },
@@ -80,10 +79,20 @@ pub(super) enum Compat {
     /// Exit code 0: this binary breaks no promise of the server's; 1: it does; 2: the server cannot be asked.
     Probe {
         /// Where the server is, such as `http://127.0.0.1:7101`.
+        #[arg(value_parser = server_url)]
         url: String,
+        #[command(flatten)]
+        fetch: Fetch,
         #[command(flatten)]
         output: Output,
     },
+}
+
+#[derive(Args)]
+pub(super) struct Fetch {
+    /// How long a server may take to send its contract, such as 5, 0.5 or 500ms.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
 }
 
 #[derive(Args)]
@@ -125,8 +134,9 @@ enum Source {
 impl Compat {
     pub(super) async fn run(self) -> Result<u8, Failure> {
         match self {
-            Self::Diff { old, new, output } => {
-                let (old, new) = (Source::read(&old).await?, Source::read(&new).await?.into_contract());
+            Self::Diff { old, new, fetch, output } => {
+                let (old, new) =
+                    (Source::read(&old, &fetch).await?, Source::read(&new, &fetch).await?.into_contract());
                 let findings = match old {
                     Source::Lock(lock) => lock.check(&new),
                     Source::Contract(old) => compare(&old, &new, &History::default()),
@@ -137,7 +147,7 @@ impl Compat {
             Self::Bless { lock, allow, reason, release } => {
                 bless(&lock, with_reasons(allow, reason)?, &release)
             }
-            Self::Probe { url, output } => probe(&url, &output).await,
+            Self::Probe { url, fetch, output } => probe(&url, &fetch, &output).await,
         }
     }
 }
@@ -186,8 +196,8 @@ fn bless(lock: &LockFile, allowances: Vec<Allowance>, release: &str) -> Result<u
     }
 }
 
-async fn probe(url: &str, output: &Output) -> Result<u8, Failure> {
-    let (theirs, own) = (Contract::from_json(&fetch_contract(url).await?), own_contract()?);
+async fn probe(url: &str, fetch: &Fetch, output: &Output) -> Result<u8, Failure> {
+    let (theirs, own) = (Contract::from_json(&fetch.contract(url).await?), own_contract()?);
     let theirs = theirs.map_err(|error| unreadable(format!("{url}: {error}")))?;
     if theirs.fingerprint == own.fingerprint {
         match output.format {
@@ -237,10 +247,11 @@ impl LockFile {
 
 impl Source {
     /// Reads what an argument names.
-    async fn read(name: &str) -> Result<Self, Failure> {
+    async fn read(name: &str, fetch: &Fetch) -> Result<Self, Failure> {
         let document = match name {
             "self" | "." => return own_contract().map(Self::Contract),
-            _ if name.starts_with("http://") || name.starts_with("https://") => fetch_contract(name).await?,
+            // A file may have a colon in its name, but hardly such a beginning.
+            _ if name.contains("://") => fetch.contract(&server_url(name).map_err(Failure::usage)?).await?,
             _ => read_file(Path::new(name))?,
         };
         let source = if document.get("contract").is_some() {
@@ -298,12 +309,15 @@ fn read_file(path: &Path) -> Result<Value, Failure> {
     serde_json::from_slice(&text).map_err(|error| unreadable(format!("{name} is not JSON: {error}")))
 }
 
-/// The contract document of the server at `url`, which may name the document itself.
-async fn fetch_contract(url: &str) -> Result<Value, Failure> {
-    let url = if url.ends_with(".json") {
-        url.to_owned()
-    } else {
-        format!("{}/{CONTRACT_PATH}", url.trim_end_matches('/'))
-    };
-    fetch(&url, FETCH_TIME).await.map_err(|error| unreadable(format!("{error}: there is no contract")))
+impl Fetch {
+    /// The contract document of the server at `url`, which may name the document itself.
+    async fn contract(&self, url: &str) -> Result<Value, Failure> {
+        let url = if url.ends_with(".json") {
+            url.to_owned()
+        } else {
+            format!("{}/{CONTRACT_PATH}", url.trim_end_matches('/'))
+        };
+        let document = fetch(&url, self.timeout).await;
+        document.map_err(|error| unreadable(format!("{error}: there is no contract")))
+    }
 }

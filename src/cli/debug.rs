@@ -9,12 +9,16 @@ use traitwire_kv::kv_raft::raft::storage::{RealDisk, StorageError};
 use super::Failure;
 use super::output::write_failure;
 
+/// Look into what a node keeps on disk.
+///
+/// Nothing is changed. Exit codes: 0 the node would start; 1 it would not, or its files cannot be read; 2 wrong usage.
 #[derive(clap::Subcommand)]
 pub(super) enum Debug {
     /// Print the records of a node's log, one a line, and say where damage lies and what a start would do about it.
     ///
-    /// Changes nothing, and works beside a running node, whose log may then look torn at its end. Exit code 0 if the node
-    /// would start, 1 if it would not.
+    /// Changes nothing, and works beside a running node, whose log may then look torn at its end.
+    ///
+    /// Exit codes: 0 the node would start; 1 it would not, or its log cannot be read; 2 wrong usage.
     Wal {
         /// The node's folder.
         #[arg(value_name = "DIR")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use traitwire::{KVError, KvClient, RpcClient};
+use traitwire::{KvClient, RpcClient};
 use traitwire_kv::call::CallError;
 use traitwire_kv::index::SERVICES;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
@@ -46,7 +46,7 @@ async fn versions(kv: &ClusterKvClient) -> Result<(), Failure> {
     kv.try_put("greeting", "hello", 0, STEP_TIME).await.map_err(Failure::new)?;
     kv.try_put("greeting", "hello, world", 1, STEP_TIME).await.map_err(Failure::new)?;
     let stale = kv.try_put("greeting", "too late", 1, STEP_TIME).await;
-    if stale != Err(CallError::Kv(KVError::Version)) {
+    if stale != Err(CallError::OtherVersion { version: 2 }) {
         return Err(Failure::new(format!("a stale put was not refused: {stale:?}")));
     }
     let found = kv.try_get("greeting", STEP_TIME).await.map_err(Failure::new)?;

@@ -10,7 +10,11 @@ use super::output::print_text;
 /// The value of a file that means standard output.
 const STANDARD_OUTPUT: &str = "-";
 
-/// All documents go into a folder, single ones into files; without a name of a file, or with `-`, to standard output.
+/// Write all documents into a folder, or single ones to files or standard output.
+///
+/// All documents go into FOLDER; a single one goes into the FILE of its option, or to standard output if FILE is missing or `-`.
+///
+/// Exit codes: 0 written; 1 a file cannot be written; 2 wrong usage.
 #[derive(clap::Args)]
 pub(super) struct Export {
     /// The folder for all documents; created where it does not exist.

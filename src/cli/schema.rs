@@ -9,20 +9,28 @@ use super::output::{print_line, print_text};
 /// Where `show` sends its curl line when no server is named.
 const URL_DEFAULT: &str = "http://127.0.0.1:7101";
 
+/// Look at the schemas of this binary's services, and compare them with others.
+///
+/// Exit codes: 0 done; 1 a promise of compatibility is broken, or a file cannot be written; 2 wrong usage, or an input cannot be
+/// read.
 #[derive(clap::Subcommand)]
 pub(super) enum Schema {
     /// List every method, with what may be repeated and where it is declared.
+    ///
+    /// Exit codes: 0 listed; 1 standard output cannot be written; 2 wrong usage. With --json, a failure is
+    /// `{"error":{"code","message"}}` on standard output.
     List {
         /// Print the index document.
         #[arg(long)]
         json: bool,
     },
     /// Show one method, or one type: what it is for, its fields, examples and, for a method, a curl line.
+    ///
+    /// Exit codes: 0 shown; 1 standard output cannot be written; 2 wrong usage, or there is no such method or type.
     Show {
         /// The method's name on the wire, such as `put`, or the name of a type, such as `PutArgs`.
         name: String,
     },
-    /// Write all documents into a folder, or single ones to files or standard output.
     Export(super::export::Export),
     #[command(flatten)]
     Compat(super::compat::Compat),
@@ -52,7 +60,7 @@ fn show(catalogue: &Catalogue, name: &str) -> Result<String, Failure> {
             Some(near) => format!("did you mean `{near}`?"),
             None => "`schema list` lists the methods".to_owned(),
         };
-        Failure::with_code(2, format!("there is no method or type `{name}`; {hint}"))
+        Failure::usage(format!("there is no method or type `{name}`; {hint}"))
     })
 }
 

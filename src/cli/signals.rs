@@ -89,6 +89,11 @@ pub(super) fn stdin_closed(watch: bool) -> io::Result<impl Future<Output = ()>> 
     })
 }
 
+/// Whether this process was started with SIGHUP ignored, as `nohup` does.
+pub(super) fn ignores_hangups() -> bool {
+    is_ignored(HANGUP)
+}
+
 /// Whether this process was started with the signal ignored, as far as the system tells.
 fn is_ignored(signal: Signal) -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))

@@ -3,65 +3,109 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::timeout;
+use traitwire::{Code, RpcClient, RpcError};
+use traitwire_kv::services::kv::{GetArgs, Kv, KvStub};
 use traitwire_kv::services::rsm::{Rsm, RsmStub, StatusReply};
 
 use super::output::print_line;
-use super::{Endpoints, Failure};
+use super::{Endpoints, Failure, seconds};
 
-/// How long a node may take to answer.
-const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// A key to read, whether it exists or not, from a server that has no status.
+const ANY_KEY: &str = "status";
 
-/// Exit code 1 when a node does not answer, or none leads.
+/// Show what the nodes are and how far they have come.
+///
+/// A server that keeps its keys in memory, and so is part of no cluster, is shown with the role `memory`.
+///
+/// Exit codes: 0 every node answers, and a leader is known; 1 a node does not answer, or none knows a leader; 2 wrong usage.
+/// With --json, each node is a line: an object of its status, or `{"url","error":{"code","message"}}`. If none knows a leader,
+/// a last line is `{"error":{"code":"no_leader","message"}}`.
 #[derive(clap::Args)]
 pub(super) struct Status {
     #[command(flatten)]
     endpoints: Endpoints,
+    /// How long to wait for each node, such as 5, 0.5 or 500ms.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    timeout: Duration,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
 }
 
+/// What a server says of itself.
+enum Answer {
+    Node(StatusReply),
+    Memory,
+}
+
 impl Status {
     pub(super) async fn run(self) -> Result<u8, Failure> {
-        let mut statuses = Vec::new();
-        for (url, client) in self.endpoints.clients() {
-            let stub = RsmStub::new(client);
-            let asked = tokio::spawn(async move { tokio::time::timeout(ANSWER_TIME, stub.status()).await });
-            statuses.push((url, asked));
+        let mut asked = Vec::new();
+        for (url, client) in self.endpoints.clients(None) {
+            let time = self.timeout;
+            asked.push((url, tokio::spawn(async move { timeout(time, ask(client)).await })));
         }
         let mut answers = Vec::new();
-        for (url, asked) in statuses {
-            let answer = match asked.await.map_err(Failure::new)? {
-                Ok(answer) => answer.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("no answer within {ANSWER_TIME:?}")),
-            };
+        for (url, asked) in asked {
+            let late = |_| RpcError::deadline_exceeded(format!("no answer within {:?}", self.timeout));
+            let answer = asked.await.map_err(Failure::new)?.map_err(late).flatten();
             answers.push((url, answer));
         }
-        let newest =
-            answers.iter().filter_map(|(_, answer)| Some(answer.as_ref().ok()?.last_log_index)).max();
+        self.print(&answers)?;
+        let is_there = answers.iter().all(|(_, answer)| answer.is_ok());
+        let knows_leader = |answer: &Answer| match answer {
+            Answer::Node(status) => status.leader.is_some(),
+            Answer::Memory => true,
+        };
+        if !answers.iter().any(|(_, answer)| answer.as_ref().is_ok_and(knows_leader)) {
+            return Err(Failure::new("no node knows a leader").with("code", "no_leader"));
+        }
+        Ok(u8::from(!is_there))
+    }
+
+    fn print(&self, answers: &[(String, Result<Answer, RpcError>)]) -> Result<(), Failure> {
+        let last_index = |answer: &Result<Answer, RpcError>| match answer {
+            Ok(Answer::Node(status)) => Some(status.last_log_index),
+            Ok(Answer::Memory) | Err(_) => None,
+        };
+        let newest = answers.iter().filter_map(|(_, answer)| last_index(answer)).max();
         if !self.json {
             print_line(format_args!(
                 "{:<4}{:<12}{:>6}{:>8}{:>10}{:>10}{:>6}  url",
                 "id", "role", "term", "leader", "commit", "applied", "lag"
             ))?;
         }
-        for (url, answer) in &answers {
+        for (url, answer) in answers {
             match answer {
-                Ok(status) if self.json => {
+                Ok(Answer::Node(status)) if self.json => {
                     let mut line = serde_json::to_value(status).map_err(Failure::new)?;
                     line["url"] = json!(url);
                     line["lag"] = json!(lag(status, newest));
                     print_line(line)?;
                 }
-                Ok(status) => print_line(format_args!("{}{url}", row(status, newest)))?,
-                Err(error) if self.json => print_line(json!({ "url": url, "error": error }))?,
+                Ok(Answer::Node(status)) => print_line(format_args!("{}{url}", row(status, newest)))?,
+                Ok(Answer::Memory) if self.json => print_line(json!({ "url": url, "role": "memory" }))?,
+                Ok(Answer::Memory) => print_line(format_args!("{:<4}{:<52}  {url}", "-", "memory"))?,
+                Err(error) if self.json => {
+                    let error = json!({ "code": error.code().as_str(), "message": error.message() });
+                    print_line(json!({ "url": url, "error": error }))?;
+                }
                 Err(error) => print_line(format_args!("{:<56}  {url}: {error}", "-"))?,
             }
         }
-        let is_there = answers.iter().all(|(_, answer)| answer.is_ok());
-        let has_leader =
-            answers.iter().any(|(_, answer)| answer.as_ref().is_ok_and(|it| it.leader.is_some()));
-        Ok(u8::from(!is_there || !has_leader))
+        Ok(())
+    }
+}
+
+async fn ask(client: RpcClient) -> Result<Answer, RpcError> {
+    match RsmStub::new(client.clone()).status().await {
+        Ok(status) => Ok(Answer::Node(status)),
+        Err(error) if error.code() == Code::Unimplemented => {
+            KvStub::new(client).get(GetArgs { key: ANY_KEY.to_owned() }).await?;
+            Ok(Answer::Memory)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -259,9 +259,11 @@ fn is_worth_another(error: &ReplyErr) -> bool {
         ReplyErr::WrongLeader { submitted, .. } | ReplyErr::NoAnswer { submitted, .. } => {
             !submitted || has(ServiceBug::PassOnAgain)
         }
-        ReplyErr::NoSession | ReplyErr::TooManyUnanswered | ReplyErr::Exhausted(_) | ReplyErr::Invalid(_) => {
-            false
-        }
+        ReplyErr::NoSession
+        | ReplyErr::TooManyUnanswered
+        | ReplyErr::Exhausted(_)
+        | ReplyErr::Invalid(_)
+        | ReplyErr::Unimplemented(_) => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use traitwire::{KVError, KvClient, RpcClient, Version};
 
-use crate::call::{CallError, Pause, definite, within};
+use crate::call::{CallError, Pause, answered, definite, within};
 use crate::retry::{Attempt, Put};
 use crate::services::kv::{GetArgs, Kv, KvStub, PutArgs};
 
@@ -66,15 +66,15 @@ impl SingleKvClient {
         let mut put = Put::default();
         loop {
             let args = PutArgs { key: key.to_owned(), value: value.to_owned(), version };
-            let (attempt, error) = match within(end, self.stub.put(args)).await {
-                Ok(reply) => (Attempt::Answered(reply.err.map_or(Ok(()), Err)), None),
-                Err(error) => (Attempt::Failed(error.executed()), Some(error)),
-            };
-            if let Some(result) = put.after(attempt) {
-                return result.map_err(CallError::from);
-            }
-            if let Some(error) = error {
-                pause.before_another(error, end).await.map_err(|error| put.unanswered(error))?;
+            match within(end, self.stub.put(args)).await {
+                Ok(reply) => {
+                    let result = put.after(Attempt::Answered(reply.err.map_or(Ok(()), Err)));
+                    return answered(result.expect("an answer decides"), reply.version);
+                }
+                Err(error) => {
+                    put.after(Attempt::Failed(error.executed()));
+                    pause.before_another(error, end).await.map_err(|error| put.unanswered(error))?;
+                }
             }
         }
     }

@@ -116,7 +116,7 @@ pub enum NodeRole {
 #[serde(rename_all = "snake_case")]
 pub enum ReplyErr {
     /// The node does not lead (any more).
-    #[error("this node does not lead")]
+    #[error("{}", wrong_leader(*leader))]
     WrongLeader {
         /// The node that does, if it is known.
         leader: Option<NodeId>,
@@ -143,6 +143,17 @@ pub enum ReplyErr {
         /// Whether the command may be in the log, and take effect.
         submitted: bool,
     },
+    /// The server has no replicated state machine. This is how a client understands such a server; no server says it.
+    #[error("{0}")]
+    #[serde(skip)]
+    Unimplemented(String),
+}
+
+fn wrong_leader(leader: Option<NodeId>) -> String {
+    match leader {
+        Some(leader) => format!("node {leader} leads, not the one that was asked"),
+        None => "no leader is known: a majority of the nodes may be down or out of reach".to_owned(),
+    }
 }
 
 impl ReplyErr {
@@ -150,7 +161,11 @@ impl ReplyErr {
     pub fn may_be_submitted(&self) -> bool {
         match self {
             Self::WrongLeader { submitted, .. } | Self::NoAnswer { submitted, .. } => *submitted,
-            Self::NoSession | Self::TooManyUnanswered | Self::Exhausted(_) | Self::Invalid(_) => false,
+            Self::NoSession
+            | Self::TooManyUnanswered
+            | Self::Exhausted(_)
+            | Self::Invalid(_)
+            | Self::Unimplemented(_) => false,
         }
     }
 }
@@ -159,12 +174,20 @@ impl From<RpcError> for ReplyErr {
     fn from(error: RpcError) -> Self {
         match error.code() {
             traitwire::Code::InvalidArgument => Self::Invalid(error.message().to_owned()),
+            traitwire::Code::Unimplemented => Self::Unimplemented(error.message().to_owned()),
             traitwire::Code::ResourceExhausted if error.executed() == Executed::No => {
                 Self::Exhausted(error.message().to_owned())
             }
             _ => {
                 let submitted = error.executed() == Executed::Unknown;
-                Self::NoAnswer { message: error.to_string(), submitted }
+                // `unavailable` is what this becomes again: it need not be said twice.
+                let message = match error.code() {
+                    traitwire::Code::Unavailable | traitwire::Code::DeadlineExceeded => {
+                        error.message().to_owned()
+                    }
+                    _ => error.to_string(),
+                };
+                Self::NoAnswer { message, submitted }
             }
         }
     }
@@ -176,6 +199,7 @@ impl From<ReplyErr> for RpcError {
         let made = match &error {
             ReplyErr::Exhausted(_) | ReplyErr::TooManyUnanswered => Self::resource_exhausted(message),
             ReplyErr::Invalid(_) => Self::invalid_argument(message),
+            ReplyErr::Unimplemented(_) => Self::unimplemented(message),
             ReplyErr::WrongLeader { .. } | ReplyErr::NoSession | ReplyErr::NoAnswer { .. } => {
                 Self::unavailable(message)
             }

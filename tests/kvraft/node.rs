@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use traitwire::{Code, Executed, KvClient, RpcClient, RpcError};
+use traitwire_kv::call::CallError;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 use traitwire_kv::services::kv::{GetArgs, Kv, KvStub, PutArgs, PutReply};
 use traitwire_kv::services::rsm::{ReplyErr, Rsm, RsmStub, SubmitArgs, Ticket};
@@ -41,6 +42,29 @@ async fn every_node_answers() {
         assert_eq!((reply.version, reply.err), (version as u64 + 1, None), "node {id}");
         assert_eq!(soon(stub.get(GetArgs { key: "k".into() })).await.unwrap().version, version as u64 + 1);
     }
+}
+
+/// One node is enough for a client to know, whichever it is and whoever leads.
+#[tokio::test]
+async fn a_client_may_know_only_followers() {
+    const TIME: Duration = Duration::from_secs(10);
+    let mut cluster = Cluster::start(3, NetworkConfig::reliable()).await;
+    let leader = cluster.leader().await;
+    let url = |id| cluster.nodes[&id].url().to_owned();
+    let mut known: Vec<Vec<String>> = cluster.ids().into_iter().map(|id| vec![url(id)]).collect();
+    known.push(cluster.others(leader).into_iter().map(url).collect());
+    let clients: Vec<_> = known.into_iter().map(|urls| ClusterKvClient::new(urls, 1)).collect();
+    for (version, client) in clients.iter().enumerate() {
+        let version = version as u64;
+        assert_eq!(client.try_put("k", "v", version, TIME).await, Ok(()));
+        assert_eq!(client.try_get("k", TIME).await, Ok(("v".to_owned(), version + 1)));
+        let stale = client.try_put("k", "stale", version, TIME).await;
+        assert_eq!(stale, Err(CallError::OtherVersion { version: version + 1 }));
+    }
+    cluster.kill(leader).await;
+    let client = clients.last().unwrap();
+    let (_, version) = client.try_get("k", TIME).await.unwrap();
+    assert_eq!(client.try_put("k", "after", version, TIME).await, Ok(()));
 }
 
 /// Without a majority calls end within their deadline, at a leader and at one that knows of none, and say whether they may

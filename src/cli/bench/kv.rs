@@ -11,6 +11,11 @@ use super::{Failure, Load};
 /// How long a call may take before it counts as an error.
 const CALL_TIME: Duration = Duration::from_secs(5);
 
+/// Measure gets and puts of the key-value store: of a cluster of its own, or of the one named.
+///
+/// Each worker owns its keys and knows their versions, so that every put is a put-if-version that succeeds.
+///
+/// Exit codes: 0 measured; 1 the cluster cannot be started or does not answer; 2 wrong usage.
 #[derive(clap::Args)]
 pub(crate) struct Kv {
     /// The nodes to load; without it, a cluster that is started for the measurement in a folder below the current one.

@@ -86,8 +86,8 @@ impl Client {
                 self.book.complete(self.id, call, Outcome::NoKey);
                 Some(0)
             }
-            Err(CallError::Kv(other)) => {
-                let what = format!("c{} was told {other:?} by a get", self.id);
+            Err(other @ (CallError::Kv(_) | CallError::OtherVersion { .. })) => {
+                let what = format!("c{} got {other:?} from a get", self.id);
                 self.book.broken(Violation::new(Rule::Linearizable, what));
                 None
             }
@@ -108,6 +108,7 @@ impl Client {
         let (outcome, result) = match result {
             Ok(()) => (Outcome::Ok, Ok(())),
             Err(CallError::Kv(error)) => (outcome(error), Err(error)),
+            Err(CallError::OtherVersion { .. }) => (outcome(KVError::Version), Err(KVError::Version)),
             Err(CallError::Rpc(error)) => {
                 match error.executed() {
                     Executed::No => self.book.never(self.id, value, &error.to_string()),
