@@ -308,6 +308,28 @@ async fn calls_under_way_are_given_up_when_there_is_no_room() {
     assert_eq!((results(&replies, false), replies.as_array().unwrap().len()), (1, 100));
 }
 
+/// Where replies were large lately, a batch learns how large its own are before it starts many calls: what has no room in the end
+/// was made for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_large_replies_a_batch_starts_few_calls_at_once() {
+    let server = start(Limits::default().reply_bytes(1 << 20)).await;
+    let (_, replies) = post(&server.address, "", &batch(2, "blob", 300_000)).await;
+    assert_eq!(results(&replies, false), 2);
+    let before = server.held.started.load(Ordering::SeqCst);
+    let held = Arc::clone(&server.held);
+    let going = tokio::spawn(async move {
+        loop {
+            held.go.notify_waiters();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let (_, replies) = post(&server.address, "", &batch(100, "late", 300_000)).await;
+    going.abort();
+    assert_eq!(results(&replies, false), 3, "three replies fit into the limit");
+    let started = server.held.started.load(Ordering::SeqCst) - before;
+    assert!(started < 50, "{started} of 100 calls were started");
+}
+
 /// Calls are started as their caller reads: one that does not read makes the server do little.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_started_as_their_caller_reads() {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use traitwire_schema::MethodDescriptor;
 
@@ -32,12 +32,18 @@ const UNREAD_BYTES: usize = 1 << 20;
 
 /// How many calls of a batch are started before the first of them has ended, or has turned out to be slow: nobody knows how
 /// large their replies will be.
-const FRESH_CALLS_MAX: usize = 512;
+const FRESH_CALLS_MAX: usize = 128;
+
+/// The same while large replies are expected: a call may cost far more than its reply is worth if there is no room for it.
+const FRESH_CALLS_CAREFUL: usize = 1;
 
 /// How much work is done before other tasks have their turn, in bytes, and how much of it a call is worth besides its
 /// arguments and its reply.
 const TURN_WORK_BYTES: usize = 256 << 10;
 const CALL_WORK_BYTES: usize = 1 << 10;
+
+/// After so much work, a batch is one of those that must leave a core to others.
+const LONG_WORK_BYTES: usize = 2 << 20;
 
 /// What answers a body sent to `/`.
 pub(super) enum Answer {
@@ -94,6 +100,7 @@ async fn batch(service: &Service, body: &Bytes, envelope: Envelope) -> Result<An
         }
         return Ok(Answer::Nothing);
     }
+    batch.turn = None;
     batch.rest = items.map(|item| body.slice_ref(item.get().as_bytes())).collect();
     // The head of the response goes with the first replies: alone it would be one more packet, which says nothing.
     if !batch.replies.has_any()
@@ -122,9 +129,15 @@ struct Batch {
     running: FuturesUnordered<Running>,
     /// How many of those are slow, so that others need not wait until it is known how large their replies are.
     slow: usize,
+    /// How many others there may be.
+    fresh_max: usize,
     replies: Replies,
     /// Work since others had their turn, in bytes.
     worked: usize,
+    /// Work before that.
+    worked_before: usize,
+    /// Held between waits by a batch that has done much already: all of them together must not keep every core busy.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Batch {
@@ -135,8 +148,11 @@ impl Batch {
             rest: VecDeque::new(),
             running: FuturesUnordered::new(),
             slow: 0,
+            fresh_max: if service.expects_large_replies() { FRESH_CALLS_CAREFUL } else { FRESH_CALLS_MAX },
             replies: Replies::of_batch(service),
             worked: 0,
+            worked_before: 0,
+            turn: None,
         }
     }
 
@@ -146,7 +162,7 @@ impl Batch {
         let unread = self.replies.unread_bytes();
         let fresh = self.running.len().saturating_sub(self.slow);
         let expected = fresh.saturating_mul(self.replies.average_bytes());
-        let is_within = fresh < FRESH_CALLS_MAX && unread.saturating_add(expected) < UNREAD_BYTES;
+        let is_within = fresh < self.fresh_max && unread.saturating_add(expected) < UNREAD_BYTES;
         is_within || (fresh == 0 && unread < UNREAD_BYTES) || self.replies.full().is_some()
     }
 
@@ -176,8 +192,13 @@ impl Batch {
     async fn take_turns(&mut self) -> bool {
         let is_long = self.worked >= TURN_WORK_BYTES;
         if is_long {
+            self.worked_before += self.worked;
             self.worked = 0;
+            self.turn = None;
             tokio::task::yield_now().await;
+            if self.worked_before >= LONG_WORK_BYTES {
+                self.turn = self.service.long_turn().await;
+            }
         }
         is_long
     }
@@ -216,6 +237,7 @@ impl Batch {
 
     /// Waits until a call has ended, the caller has read something, or those under way turn out to be slow.
     async fn step(&mut self) {
+        self.turn = None;
         let waits = self.running.len() > self.slow;
         tokio::select! {
             Some(reply) = self.running.next() => self.write(reply),
@@ -252,6 +274,7 @@ impl Batch {
             if self.take_turns().await {
                 continue;
             }
+            self.turn = None;
             if self.rest.is_empty() {
                 tokio::select! {
                     Some(reply) = self.running.next() => self.write(reply),

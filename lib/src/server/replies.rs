@@ -19,6 +19,9 @@ use crate::jsonrpc::{self, ErrorObject};
 /// Results of this size are pieces of their own, which are not copied.
 const RESULT_PIECE_BYTES: usize = 16 << 10;
 
+/// After one of this size others are expected.
+const LARGE_RESULT_BYTES: usize = 256 << 10;
+
 /// Smaller ones are gathered into pieces of this size, which a budget still takes for small.
 const PIECE_BYTES: usize = 48 << 10;
 
@@ -141,6 +144,9 @@ impl Replies {
     fn write_result(&mut self, id: &str, result: Bytes) {
         self.results += 1;
         self.results_bytes += result.len();
+        if result.len() >= LARGE_RESULT_BYTES {
+            self.service.note_large_reply();
+        }
         self.separate();
         if result.len() < RESULT_PIECE_BYTES {
             jsonrpc::write_result(&mut self.out, id, &result);

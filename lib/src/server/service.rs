@@ -1,12 +1,13 @@
 //! What HTTP and JSON-RPC have in common: calls within the limits, and the documents.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use traitwire_schema::MethodDescriptor;
 
 use super::access::Access;
@@ -41,6 +42,10 @@ struct Shared {
     bodies: Bodies,
     peer_bodies: Bodies,
     replies: Arc<Budget>,
+    long_turns: Arc<Semaphore>,
+    since: Instant,
+    /// When the last large reply was made, in milliseconds after `since`, rounded up; 0 if there was none.
+    large_reply_ms: AtomicU64,
     connections: Arc<Connections>,
     access: Access,
     reserved: Vec<String>,
@@ -67,6 +72,14 @@ pub(super) struct Parts {
 /// A semaphore takes no more permits than this.
 const PERMITS_MAX: usize = u32::MAX as usize >> 3;
 
+/// How many batches that have done much already go on at the same time: they leave a core to what is quick.
+fn long_turns() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
+
+/// For how long after a large reply others are expected.
+const LARGE_REPLY_MEMORY: Duration = Duration::from_secs(1);
+
 /// What a server that is stopping answers.
 pub(super) fn stopping() -> RpcError {
     RpcError::unavailable("the server is stopping").not_executed()
@@ -85,6 +98,9 @@ impl Service {
                 bodies: Bodies::new(limits.bodies_bytes, limits.body_bytes),
                 peer_bodies: Bodies::new(limits.peer_bodies_bytes, limits.body_bytes),
                 replies: Budget::new(limits.replies_bytes),
+                long_turns: Arc::new(Semaphore::new(long_turns())),
+                since: Instant::now(),
+                large_reply_ms: AtomicU64::new(0),
                 connections: Connections::new(),
                 access,
                 reserved,
@@ -122,6 +138,27 @@ impl Service {
     /// Whether a method is for peers.
     pub(super) fn is_reserved(&self, name: &str) -> bool {
         self.shared.reserved.iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    /// Waits for the turn of a batch that has done much already. It lasts until the permit is dropped, and no wait may be part of it.
+    pub(super) async fn long_turn(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        Arc::clone(&self.shared.long_turns).acquire_owned().await.ok()
+    }
+
+    /// A large reply was made.
+    pub(super) fn note_large_reply(&self) {
+        self.shared.large_reply_ms.store(self.now_ms() + 1, Ordering::Relaxed);
+    }
+
+    /// Whether there was a large reply lately, so that the next ones may be large as well.
+    pub(super) fn expects_large_replies(&self) -> bool {
+        let last = self.shared.large_reply_ms.load(Ordering::Relaxed);
+        last > 0 && u128::from(self.now_ms().saturating_sub(last)) < LARGE_REPLY_MEMORY.as_millis()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.shared.since.elapsed().as_millis()).unwrap_or(u64::MAX >> 1)
     }
 
     /// Where the bodies of requests count.

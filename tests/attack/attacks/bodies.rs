@@ -70,10 +70,12 @@ pub(super) async fn slow_bodies(targets: Arc<Targets>) {
 }
 
 pub(super) async fn held_bodies(targets: Arc<Targets>) {
+    // They arrive one after the other: what is tried is how much is held, not how fast a machine can copy.
+    const ARRIVAL: Duration = Duration::from_millis(1_800);
     let body = " ".repeat(BIG_VALUE_BYTES);
     let request = head("/put", &format!("content-length: {}", body.len() + 1)) + &body;
     let request = Arc::new(request.into_bytes());
-    repeat(100, AGAIN_EVERY, move |number| {
+    repeat(100, ARRIVAL, move |number| {
         let (targets, request) = (Arc::clone(&targets), Arc::clone(&request));
         async move {
             // Most of them at the leader: together more than a server may hold.

@@ -12,7 +12,7 @@ fn get_big() -> String {
 
 pub(super) async fn reply_flood(targets: Arc<Targets>) {
     let request = Arc::new(post("/", &batch(1_000, "get", &get_big())));
-    repeat(2, Duration::from_secs(1), move |number| {
+    repeat(1, Duration::from_secs(1), move |number| {
         let (targets, request) = (Arc::clone(&targets), Arc::clone(&request));
         async move { targets.exchange(targets.node(number).1, &request).await }
     })
@@ -33,7 +33,7 @@ pub(super) async fn unread_replies(targets: Arc<Targets>) {
     let body = batch(20, "get", &get_big());
     let request = head("/", &format!("content-length: {}", body.len())) + &body;
     let request = Arc::new(request.into_bytes());
-    repeat(CLIENTS, Duration::from_secs(1), move |number| {
+    repeat(CLIENTS, Duration::from_millis(1_800), move |number| {
         let (targets, request) = (Arc::clone(&targets), Arc::clone(&request));
         async move {
             // Most of them at the leader.
@@ -53,8 +53,12 @@ pub(super) async fn unread_pipeline(targets: Arc<Targets>) {
     let (big, small) = (get_big(), r#"{"key":"a"}"#.to_owned());
     let request = |body: String| head("/get", &format!("content-length: {}", body.len())) + &body;
     let documents = "GET /_schema/docs HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
-    let row = Arc::new((request(small).repeat(100) + &request(big) + documents).repeat(20).into_bytes());
-    repeat(CLIENTS, Duration::from_secs(1), move |number| {
+    let row = Arc::new(
+        (request(small.clone()).repeat(100) + documents + &request(small).repeat(100) + &request(big))
+            .repeat(20)
+            .into_bytes(),
+    );
+    repeat(CLIENTS, Duration::from_millis(1_800), move |number| {
         let (targets, row) = (Arc::clone(&targets), Arc::clone(&row));
         async move {
             if let Ok(mut connection) = targets.connect(targets.node(number).1).await

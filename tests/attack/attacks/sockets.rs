@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use super::BIG_VALUE_BYTES;
 use crate::DESCRIPTORS_MAX;
 use crate::wire::{Targets, head, post, post_with, repeat};
 
@@ -16,22 +15,22 @@ fn small_get() -> String {
 
 /// Half again as many connections to each node as it can have open. Every other one has made a request before.
 ///
-/// Large puts meanwhile: a node needs descriptors of its own for the next segment of its log.
+/// Puts fill the log meanwhile: a node needs descriptors of its own for the next segment.
 pub(super) async fn idle_flood(targets: Arc<Targets>) {
-    tokio::join!(large_puts(Arc::clone(&targets)), idle_connections(targets));
+    tokio::join!(puts(Arc::clone(&targets)), idle_connections(targets));
 }
 
-/// Puts on a connection that was there before the flood.
-async fn large_puts(targets: Arc<Targets>) {
-    let value = "v".repeat(BIG_VALUE_BYTES);
-    let body = format!(r#"{{"key":"large","value":"{value}","version":7}}"#);
+/// Five megabytes a second, on a connection that was there before the flood.
+async fn puts(targets: Arc<Targets>) {
+    const EVERY: Duration = Duration::from_millis(20);
+    let body = format!(r#"{{"key":"large","value":"{}","version":7}}"#, "v".repeat(100_000));
     let request = Arc::new(head("/put", &format!("content-length: {}", body.len())) + &body);
-    repeat(1, Duration::from_millis(500), move |_| {
+    repeat(1, EVERY, move |_| {
         let (targets, request) = (Arc::clone(&targets), Arc::clone(&request));
         async move {
             let Ok(mut connection) = targets.connect(targets.leader).await else { return };
             while connection.send(request.as_bytes()).await.is_ok() && connection.drain_ready().is_ok() {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(EVERY).await;
             }
         }
     })
