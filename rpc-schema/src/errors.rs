@@ -38,9 +38,11 @@ pub(crate) const CODES: [ErrorCode; 16] = [
 ];
 
 /// What the server answers to a request whose body it does not take, before any method is asked.
-pub(crate) const BODY_CODES: [ErrorCode; 2] = [
+pub(crate) const BODY_CODES: [ErrorCode; 4] = [
     code("deadline_exceeded", 408, "The body took too long to arrive."),
     code("resource_exhausted", 413, "The body is larger than the server takes."),
+    code("invalid_argument", 415, "The type of the body is not JSON."),
+    code("unimplemented", 415, "The body is compressed."),
 ];
 
 /// The code of a method's own error, which comes as `{"error": ...}` in the details. An error that turns into an `RpcError`, or

@@ -31,7 +31,10 @@ Every method is `POST /{method}` with its arguments as a JSON object, and answer
 An error has a code, and the HTTP status that goes with it. Of a method that may change state, the first of its details \
 says whether the request was executed: `no` is a promise that it has no effect, `unknown` that it may have one.\n\n\
 The header `Connect-Timeout-Ms` (a whole number of at most 10 digits) says how long the caller waits; without it, the \
-default of the method holds (`x-timeout-ms`). The server does not look at the type of the request's content.";
+default of the method holds (`x-timeout-ms`). A request body that is declared as something other than JSON, text or a form, or as \
+compressed, is refused.\n\n\
+Each entry of an error's `details` also has the keys `type` and `value` of the Connect protocol: `value` is base64 of the \
+entry's JSON without them.";
 
 impl Catalogue {
     /// The OpenAPI document: one `POST` operation a method. Its schemas are those of the type documents, by their names.
