@@ -5,7 +5,7 @@ use crate::traitwire;
 /// Every command, and what its long help says beside its exit codes.
 const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["serve"], &["first line on standard output"]),
-    (&["cluster"], &["TRAITWIRE_ENDPOINTS"]),
+    (&["cluster"], &["stops its nodes too"]),
     (&["status"], &["no_leader", "memory"]),
     (&["kv"], &["--endpoints need not include the leader"]),
     (&["kv", "get"], &["exactly as it is stored", "{\"error\":{\"code\",\"message\"}}"]),
