@@ -346,3 +346,105 @@ async fn params_that_are_null_are_none_or_null() {
         assert_eq!(error.executed(), Executed::No);
     }
 }
+
+mod first {
+    #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+    pub(crate) struct Item {
+        number: u64,
+    }
+}
+
+mod second {
+    #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+    pub(crate) struct Item {
+        text: String,
+    }
+}
+
+/// Has two types of one name.
+#[traitwire::service(prefix = "twice")]
+trait Twice: Send + Sync {
+    async fn one(&self, item: first::Item) -> RpcResult<Point>;
+    async fn two(&self, item: second::Item) -> RpcResult<Point>;
+}
+
+struct Refusing;
+
+#[traitwire::async_trait]
+impl Twice for Refusing {
+    async fn one(&self, _: first::Item) -> RpcResult<Point> {
+        Ok(Point { x: 1, y: None })
+    }
+
+    async fn two(&self, _: second::Item) -> RpcResult<Point> {
+        Ok(Point { x: 2, y: None })
+    }
+}
+
+/// Keeps the warnings of a thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message(String);
+        impl tracing::field::Visit for Message {
+            fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0 = format!("{value:?}");
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        self.0.lock().unwrap().push(message.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Names that are in each other's way are told once, when the server starts, and hide no document.
+#[tokio::test]
+async fn types_of_one_name_are_told_when_the_server_starts() {
+    let warnings = Warnings::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = {
+        let _guard = tracing::subscriber::set_default(warnings.clone());
+        traitwire::HttpServer::new(TwiceServer::new(Refusing)).into_router()
+    };
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let told = warnings.0.lock().unwrap().clone();
+    assert!(told.len() == 1 && told[0].contains("`Item`"), "{told:?}");
+    assert!(told[0].contains("`twice.one`") && told[0].contains("`twice.two`"), "{told:?}");
+    for path in [
+        "",
+        "/openrpc.json",
+        "/openapi.json",
+        "/contract.json",
+        "/fingerprint",
+        "/docs",
+        "/client.ts",
+        "/schema.md",
+        "/types/Item.json",
+        "/types/Point.json",
+    ] {
+        let response = reqwest::get(format!("{url}/_schema{path}")).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+    }
+    let discovered =
+        RpcClient::new(url.clone(), 1).try_call::<_, Value>("twice.one", &json!({"number": 1})).await;
+    assert_eq!(discovered, Ok(json!({"x": 1, "y": null})));
+}

@@ -17,6 +17,7 @@
 mod conflict;
 mod derive;
 mod merge;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,11 +76,43 @@ impl Catalogue {
         // one name meet if one of them is only read and the other only written.
         let read = checked(&roots, &Contract::Deserialize)?;
         let written = checked(&roots, &Contract::Serialize)?;
-        let (types, messages) = merge::merge(&roots, read, written);
-        let mut services = services.to_vec();
+        Ok(Self::of(services.to_vec(), &roots, read, written))
+    }
+
+    /// The catalogue of services whose names may be in each other's way, with everything that is.
+    ///
+    /// A type whose name another type has too stands in all documents as one that allows everything; a type whose name cannot
+    /// be part of a URL gets another name; a method whose name another one has already is left out. All else is as in
+    /// [`Catalogue::new`], and the same services always give the same catalogue.
+    pub fn with_conflicts(services: &[&'static ServiceDescriptor]) -> (Self, Vec<Conflict>) {
+        if let Ok(catalogue) = Self::new(services) {
+            return (catalogue, Vec::new());
+        }
+        let mut conflicts = conflict::wire_names(services);
+        let services = conflict::without_conflicts(services);
+        let roots = Root::all(&services);
+        let read = settle::settle(&roots, &Contract::Deserialize);
+        let written = settle::settle(&roots, &Contract::Serialize);
+        for conflict in read.conflicts.iter().chain(&written.conflicts) {
+            if !conflicts.contains(conflict) {
+                conflicts.push(conflict.clone());
+            }
+        }
+        let shared: BTreeSet<String> = read.shared().union(written.shared()).cloned().collect();
+        let (read, written) = (read.with_shared_of(&shared), written.with_shared_of(&shared));
+        (Self::of(services, &roots, read, written), conflicts)
+    }
+
+    fn of(
+        mut services: Vec<&'static ServiceDescriptor>,
+        roots: &[Root],
+        read: Derived,
+        written: Derived,
+    ) -> Self {
+        let (types, messages) = merge::merge(roots, read, written);
         // A reader looks for the services that people call. The sort keeps the order of the others.
         services.sort_by_key(|service| service.is_internal);
-        Ok(Self { services, types, messages })
+        Self { services, types, messages }
     }
 
     /// The services, in the order in which they were given, except that internal ones come last.

@@ -1,5 +1,7 @@
 //! The OpenAPI document of a catalogue: the services as plain HTTP sees them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::Catalogue;
@@ -59,7 +61,7 @@ impl Catalogue {
             "openapi": OPENAPI,
             "info": { "title": self.title(), "version": self.fingerprint(), "description": DESCRIPTION },
             "servers": [{ "url": "..", "description": "Where this document comes from." }],
-            "tags": self.services().iter().map(|service| tag(service)).collect::<Vec<_>>(),
+            "tags": self.openapi_tags(),
             "paths": paths.collect::<Map<_, _>>(),
             "components": { "schemas": self.openapi_schemas(), "responses": responses() },
         })
@@ -106,6 +108,16 @@ impl Catalogue {
         );
         put("responses", self.openapi_responses(method));
         Value::Object(object)
+    }
+
+    /// One tag for each name of a service: two versions of a trait may share one.
+    fn openapi_tags(&self) -> Vec<Value> {
+        let mut names = BTreeSet::new();
+        self.services()
+            .iter()
+            .filter(|service| names.insert(service.name))
+            .map(|service| tag(service))
+            .collect()
     }
 
     fn openapi_responses(&self, method: &MethodDescriptor) -> Value {

@@ -332,7 +332,7 @@ fn names_that_no_file_can_have_are_refused() {
     check_conflict(
         &[service(&[get])],
         &expect![
-            "the name `../up<down>` of a type in the keys of a map is part of URLs and file names: use letters, digits, `_` and `-` only (and `.` in names of methods)"
+            "the name `../up<down>` of a type in the arguments of method `get` of service `Service` (src/services/service.rs:7) is part of URLs and file names: use letters, digits, `_` and `-` only (and `.` in names of methods)"
         ],
     );
     check_conflict(

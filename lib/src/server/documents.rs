@@ -1,6 +1,8 @@
-//! The documents that a server shows of itself, made once, when they are first asked for.
+//! The documents that a server shows of itself. What they are made of is derived when the server starts, which also finds the
+//! names that are in each other's way; they are written once, when one is first asked for.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
@@ -8,10 +10,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use traitwire_schema::{Catalogue, ServiceDescriptor, html_policy};
 
-use crate::error::{Code, RpcError, RpcResult};
+/// What a server shows of itself.
+pub(super) struct Documents {
+    catalogue: Catalogue,
+    written: OnceLock<Written>,
+}
 
 /// Every document, by its path.
-pub(super) struct Documents {
+struct Written {
     by_path: HashMap<String, Document>,
     openrpc: Bytes,
 }
@@ -26,10 +32,33 @@ pub(super) struct Document {
 }
 
 impl Documents {
-    /// The documents of `services`; an error where two types or methods claim one name.
-    pub(super) fn new(services: &[&'static ServiceDescriptor]) -> RpcResult<Self> {
-        let catalogue = Catalogue::new(services)
-            .map_err(|error| RpcError::new(Code::FailedPrecondition, error.to_string()).not_executed())?;
+    /// The documents of `services`. Names that are in each other's way are logged: the documents say less about them, and as
+    /// much as ever about everything else.
+    pub(super) fn new(services: &[&'static ServiceDescriptor]) -> Self {
+        let (catalogue, conflicts) = Catalogue::with_conflicts(services);
+        for conflict in conflicts {
+            tracing::warn!("the documents of this server are incomplete: {conflict}");
+        }
+        Self { catalogue, written: OnceLock::new() }
+    }
+
+    fn written(&self) -> &Written {
+        self.written.get_or_init(|| Written::new(&self.catalogue))
+    }
+
+    /// What `GET /_schema` and the paths below it give; nothing where there is no such document.
+    pub(super) fn at(&self, path: &str) -> Option<&Document> {
+        self.written().by_path.get(path)
+    }
+
+    /// The OpenRPC document as JSON.
+    pub(super) fn openrpc(&self) -> &Bytes {
+        &self.written().openrpc
+    }
+}
+
+impl Written {
+    fn new(catalogue: &Catalogue) -> Self {
         let openrpc = Bytes::from(catalogue.openrpc().to_string());
         let mut by_path: HashMap<String, Document> = catalogue
             .document_names()
@@ -51,17 +80,7 @@ impl Documents {
             ]
             .map(|(path, document)| (path.to_owned(), document)),
         );
-        Ok(Self { by_path, openrpc })
-    }
-
-    /// What `GET /_schema` and the paths below it give; nothing where there is no such document.
-    pub(super) fn at(&self, path: &str) -> Option<&Document> {
-        self.by_path.get(path)
-    }
-
-    /// The OpenRPC document as JSON.
-    pub(super) fn openrpc(&self) -> &Bytes {
-        &self.openrpc
+        Self { by_path, openrpc }
     }
 }
 

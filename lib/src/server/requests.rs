@@ -108,7 +108,7 @@ pub(super) fn start(
         return answered(id, Err(error.clone().not_executed().about(method)));
     }
     if request.method == DISCOVER {
-        return answered(id, service.discover());
+        return answered(id, Ok(service.discover()));
     }
     if envelope.of_peer && !service.is_reserved(&request.method) {
         let message = "a request of a peer may call only methods that are for peers".to_owned();

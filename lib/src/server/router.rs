@@ -149,18 +149,16 @@ fn get(service: &Service, path: &str, query: Option<&str>) -> Response<Body> {
         return json(StatusCode::OK, page);
     }
     let found = match path {
-        _ if path == "_schema" || path.starts_with("_schema/") => {
-            service.documents().map(|documents| documents.at(path))
-        }
+        _ if path == "_schema" || path.starts_with("_schema/") => service.documents().at(path),
         _ if service.method(path).is_some() => return not_allowed("POST"),
-        _ => Ok(None),
+        _ => None,
     };
-    let nothing =
-        || RpcError::new(Code::NotFound, format!("there is nothing at /{}", Excerpt(path))).not_executed();
-    match found.and_then(|document| document.cloned().ok_or_else(nothing)) {
-        Ok(document) => document.response(),
-        Err(error) => error_response(error.code().http_status(), &error),
-    }
+    let Some(document) = found else {
+        let message = format!("there is nothing at /{}", Excerpt(path));
+        let error = RpcError::new(Code::NotFound, message).not_executed();
+        return error_response(error.code().http_status(), &error);
+    };
+    document.response()
 }
 
 /// When the caller stops waiting, by its `Connect-Timeout-Ms`.

@@ -1,8 +1,8 @@
 //! What HTTP and JSON-RPC have in common: calls within the limits, and the documents.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,7 +51,7 @@ struct Shared {
     reserved: Vec<String>,
     stops: AtomicBool,
     stopped: Notify,
-    documents: OnceLock<RpcResult<Documents>>,
+    documents: Documents,
     positions: Positions,
     pages: Pages,
     health: HealthChecks,
@@ -90,9 +90,11 @@ impl Service {
         let Parts { server, layers, mut limits, pages, health, access, reserved } = parts;
         limits.concurrent_calls = limits.concurrent_calls.min(PERMITS_MAX);
         limits.concurrent_peer_calls = limits.concurrent_peer_calls.min(PERMITS_MAX);
+        let handler = Handler::new(server, layers);
         Self {
             shared: Arc::new(Shared {
-                handler: Handler::new(server, layers),
+                documents: Documents::new(&handler.services()),
+                handler,
                 calls: Arc::new(Semaphore::new(limits.concurrent_calls)),
                 peer_calls: Arc::new(Semaphore::new(limits.concurrent_peer_calls)),
                 bodies: Bodies::new(limits.bodies_bytes, limits.body_bytes),
@@ -106,7 +108,6 @@ impl Service {
                 reserved,
                 stops: AtomicBool::new(false),
                 stopped: Notify::new(),
-                documents: OnceLock::new(),
                 positions: Positions::default(),
                 pages,
                 health,
@@ -229,14 +230,13 @@ impl Service {
     }
 
     /// What this server shows of itself.
-    pub(super) fn documents(&self) -> RpcResult<&Documents> {
-        let make = || Documents::new(&self.shared.handler.services());
-        self.shared.documents.get_or_init(make).as_ref().map_err(Clone::clone)
+    pub(super) fn documents(&self) -> &Documents {
+        &self.shared.documents
     }
 
     /// The OpenRPC document.
-    pub(super) fn discover(&self) -> RpcResult<Bytes> {
-        self.documents().map(|documents| documents.openrpc().clone())
+    pub(super) fn discover(&self) -> Bytes {
+        self.documents().openrpc().clone()
     }
 
     /// Runs a call that is within the limits; `call.descriptor` is that of its method.

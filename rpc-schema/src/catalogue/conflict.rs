@@ -1,6 +1,6 @@
 //! What keeps services from standing in one catalogue, told so that the reader knows what to change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::{MethodDescriptor, ServiceDescriptor};
@@ -126,6 +126,29 @@ pub(super) fn wire_names(services: &[&'static ServiceDescriptor]) -> Vec<Conflic
         }
     }
     conflicts
+}
+
+/// The services with the methods that the documents can show: a name belongs to the first method that claims it.
+pub(super) fn without_conflicts(services: &[&'static ServiceDescriptor]) -> Vec<&'static ServiceDescriptor> {
+    let mut owned: BTreeSet<&str> = BTreeSet::new();
+    let mut keep = |method: &&'static MethodDescriptor| {
+        let is_usable =
+            |name: &&str| !name.is_empty() && name.chars().all(|letter| letter == '.' || is_usable(letter));
+        let names = || std::iter::once(&method.name).chain(method.aliases);
+        let is_free = names().all(|name| is_usable(name) && !owned.contains(name));
+        owned.extend(names().filter(|_| is_free));
+        is_free
+    };
+    let kept = |service: &&'static ServiceDescriptor| {
+        let methods: Vec<_> = service.methods.iter().copied().filter(&mut keep).collect();
+        if methods.len() == service.methods.len() {
+            return Some(*service);
+        }
+        // Descriptors are static data. A program has few services that need another one, and makes few catalogues of them.
+        let service = ServiceDescriptor { methods: methods.leak(), ..**service };
+        (!service.methods.is_empty()).then(|| &*Box::leak(Box::new(service)))
+    };
+    services.iter().filter_map(kept).collect()
 }
 
 /// Whether `letter` may stand in the name of a type.

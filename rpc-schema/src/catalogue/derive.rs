@@ -7,14 +7,14 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::conflict::{Conflict, is_usable, method_place};
-use crate::walk::{Definitions, reachable};
+use crate::walk::{DEFINITIONS, Definitions, reachable, replace_references};
 use crate::{MethodDescriptor, SchemaOf, ServiceDescriptor};
 
 /// What a message is to its method.
@@ -85,12 +85,14 @@ pub(super) fn derive(roots: &[Root], contract: &Contract) -> Derived {
     run(roots, contract, &[], Direction::Forwards)
 }
 
-enum Direction {
+/// From which end the generator meets the messages.
+#[derive(Clone, Copy)]
+pub(super) enum Direction {
     Forwards,
     Backwards,
 }
 
-fn run(roots: &[Root], contract: &Contract, held: &[&String], direction: Direction) -> Derived {
+pub(super) fn run(roots: &[Root], contract: &Contract, held: &[&String], direction: Direction) -> Derived {
     let mut settings = SchemaSettings::draft2020_12();
     settings.contract = contract.clone();
     let mut generator = settings.into_generator();
@@ -108,7 +110,28 @@ fn run(roots: &[Root], contract: &Contract, held: &[&String], direction: Directi
     };
     let definitions = generator.take_definitions(false);
     let order = definitions.keys().skip(held.len()).cloned().collect();
-    Derived { schemas, definitions: definitions.into_iter().collect(), order }
+    let mut derived = Derived { schemas, definitions: definitions.into_iter().collect(), order };
+    if derived.definitions.keys().any(|name| !name.chars().all(is_usable)) {
+        let target = |name: &str| format!("{DEFINITIONS}{}", decoded(name));
+        derived.schemas.iter_mut().for_each(|schema| replace_references(schema, &target));
+        derived.definitions.values_mut().for_each(|schema| replace_references(schema, &target));
+    }
+    derived
+}
+
+/// The name that stands encoded in a reference: percent-encoding of the fragment (RFC 3986, section 3.5), and inside of it
+/// that of a JSON pointer (RFC 6901, section 3).
+fn decoded(name: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits =
+            tail.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).replace("~1", "/").replace("~0", "~")
 }
 
 /// The types that were renamed or mixed up in `derived`, and those whose names cannot be used.
@@ -117,14 +140,14 @@ pub(super) fn conflicts(roots: &[Root], derived: &Derived, contract: &Contract) 
         // A type that only serves as the key of a map can be defined and yet stand in no message.
         holders(roots, derived, name).next().map_or_else(|| "the keys of a map".to_owned(), Root::place)
     };
-    let renamed = renamed(roots, derived, contract);
-    if !renamed.is_empty() {
+    let renames = Renames::of(roots, derived, contract, Direction::Forwards);
+    if !renames.pairs.is_empty() {
         let conflict = |(base, name): (&str, &str)| Conflict::TypeName {
             name: base.to_owned(),
             first: place(base),
             second: place(name),
         };
-        return renamed.into_iter().map(conflict).collect();
+        return renames.of_shared_names().map(conflict).collect();
     }
     let unusable = derived.order.iter().filter(|name| !name.chars().all(is_usable) || name.is_empty());
     let unusable = unusable.map(|name| Conflict::UnusableName {
@@ -138,13 +161,15 @@ pub(super) fn conflicts(roots: &[Root], derived: &Derived, contract: &Contract) 
 fn mixed_up(roots: &[Root], derived: &Derived, contract: &Contract) -> Vec<Conflict> {
     let backwards = run(roots, contract, &[], Direction::Backwards).definitions;
     let differ = derived.order.iter().filter(|name| backwards.get(*name) != derived.definitions.get(*name));
-    let conflict = |name: &String| {
-        let mut holders = holders(roots, derived, name);
-        let first = holders.next()?;
-        let last = holders.last().unwrap_or(first);
-        Some(Conflict::TypeName { name: name.clone(), first: first.place(), second: last.place() })
-    };
-    differ.filter_map(conflict).collect()
+    differ.filter_map(|name| type_name_conflict(roots, derived, name)).collect()
+}
+
+/// That several types are called `name`, which stand in the first and in the last message that holds one.
+pub(super) fn type_name_conflict(roots: &[Root], derived: &Derived, name: &str) -> Option<Conflict> {
+    let mut holders = holders(roots, derived, name);
+    let first = holders.next()?;
+    let last = holders.last().unwrap_or(first);
+    Some(Conflict::TypeName { name: name.to_owned(), first: first.place(), second: last.place() })
 }
 
 /// The roots whose messages hold the type `name`.
@@ -154,32 +179,53 @@ fn holders<'a>(roots: &'a [Root], derived: &'a Derived, name: &str) -> impl Iter
 }
 
 /// The names that the generator made up, each with the name that was meant.
-///
-/// A name like `Reply2` is suspect when there is a `Reply`, but may be meant. To tell, everything is run once more with
-/// all suspect names taken beforehand: a type that wants to be `Reply2` then gets a number behind that, as in
-/// `Reply22`, while one that wants to be `Reply` gets the next number, as in `Reply3`.
-fn renamed<'a>(roots: &[Root], derived: &'a Derived, contract: &Contract) -> Vec<(&'a str, &'a str)> {
-    let suspects: Vec<&String> = derived
-        .order
-        .iter()
-        .filter(|name| bases(name).any(|base| derived.definitions.contains_key(base)))
-        .collect();
-    if suspects.is_empty() {
-        return Vec::new();
+pub(super) struct Renames {
+    pairs: Vec<(String, String)>,
+}
+
+impl Renames {
+    /// A name like `Reply2` is suspect when there is a `Reply`, but may be meant. To tell, everything is run once more with
+    /// all suspect names taken beforehand: a type that wants to be `Reply2` then gets a number behind that, as in
+    /// `Reply22`, while one that wants to be `Reply` gets the next number, as in `Reply3`.
+    pub(super) fn of(roots: &[Root], derived: &Derived, contract: &Contract, direction: Direction) -> Self {
+        let suspects: Vec<&String> = derived
+            .order
+            .iter()
+            .filter(|name| bases(name).any(|base| derived.definitions.contains_key(base)))
+            .collect();
+        if suspects.is_empty() {
+            return Self { pairs: Vec::new() };
+        }
+        let again = run(roots, contract, &suspects, direction).order;
+        let suspects: BTreeSet<&String> = suspects.into_iter().collect();
+        let both = derived.order.iter().zip(&again);
+        let made_up =
+            both.filter(|(name, again)| suspects.contains(name) && !again.starts_with(name.as_str()));
+        let with_meant = made_up.filter_map(|(name, again)| {
+            let bases_of_both = bases(name).filter(|base| bases(again).any(|other| other == *base));
+            let meant = bases_of_both.filter(|base| derived.definitions.contains_key(*base)).last()?;
+            Some((meant.to_owned(), name.clone()))
+        });
+        Self { pairs: with_meant.collect() }
     }
-    let again = run(roots, contract, &suspects, Direction::Forwards).order;
-    let suspects: BTreeSet<&String> = suspects.into_iter().collect();
-    let both = derived.order.iter().zip(&again);
-    let made_up = both.filter(|(name, again)| suspects.contains(name) && !again.starts_with(name.as_str()));
-    let with_meant = made_up.filter_map(|(name, again)| {
-        let bases_of_both = bases(name).filter(|base| bases(again).any(|other| other == *base));
-        let meant = bases_of_both.filter(|base| derived.definitions.contains_key(*base)).last()?;
-        Some((meant, name.as_str()))
-    });
-    let renamed: Vec<(&str, &str)> = with_meant.collect();
-    let names: BTreeSet<&str> = renamed.iter().map(|(_, name)| *name).collect();
-    // A type that only met a made-up name is as it should be once that name is gone.
-    renamed.into_iter().filter(|(meant, _)| !names.contains(meant)).collect()
+
+    /// The names that several types want, each with a name that one of them got instead. A type that only met a made-up name
+    /// is as it should be once that name is gone.
+    fn of_shared_names(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names: BTreeSet<&str> = self.pairs.iter().map(|(_, name)| name.as_str()).collect();
+        let pairs = self.pairs.iter().map(|(meant, name)| (meant.as_str(), name.as_str()));
+        pairs.filter(move |(meant, _)| !names.contains(meant))
+    }
+
+    /// The names that several types want.
+    pub(super) fn shared(&self) -> BTreeSet<String> {
+        self.of_shared_names().map(|(meant, _)| meant.to_owned()).collect()
+    }
+
+    /// For each name that was made up the one that was meant.
+    pub(super) fn meant(&self) -> BTreeMap<String, String> {
+        self.pairs.iter().map(|(meant, name)| (name.clone(), meant.clone())).collect()
+    }
 }
 
 /// What the generator may have put a number behind to get `name`, the shortest first.
