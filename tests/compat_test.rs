@@ -139,7 +139,7 @@ async fn a_server_is_read_within_bounds() {
     });
     let (code, _, error) = schema(&["probe", &url]).await;
     assert!(code == 2 && error.contains("too much for a document"), "{code} {error}");
-    flood.await.unwrap();
+    soon(flood).await.unwrap();
 }
 
 #[tokio::test]
@@ -190,14 +190,14 @@ async fn a_node_tells_its_peers_its_schema() {
     let transport = RpcTransport::new("cluster", 1, &[(2, url)].into());
     let sends =
         tokio::spawn(async move { transport.send(2, Request::TimeoutNow(TimeoutNowArgs { term: 1 })).await });
-    let (mut stream, _) = listener.accept().await.unwrap();
+    let (mut stream, _) = soon(listener.accept()).await.unwrap();
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+        assert_ne!(soon(stream.read_buf(&mut head)).await.unwrap(), 0);
     }
     let expected = format!("x-traitwire-schema: {}", own().fingerprint);
     let head = String::from_utf8_lossy(&head).to_lowercase();
     assert!(head.contains(&expected), "{head}");
     drop((stream, listener));
-    assert!(sends.await.unwrap().is_err());
+    assert!(soon(sends).await.unwrap().is_err());
 }

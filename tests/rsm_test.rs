@@ -135,10 +135,14 @@ impl Cluster {
 
     /// Adds at whoever leads until it is certain that it was added.
     async fn add(&self, by: u64) -> u64 {
+        let end = Instant::now() + PATIENCE;
         loop {
             match self.leader().await.submit(&number(by), None).await {
                 Ok(reply) => return reply.get().parse().unwrap(),
-                Err(error) => assert!(!error.may_be_submitted(), "{error}"),
+                Err(error) => {
+                    assert!(!error.may_be_submitted(), "{error}");
+                    assert!(Instant::now() < end, "no leader takes a command: {error}");
+                }
             }
         }
     }

@@ -84,6 +84,19 @@ impl Transport for Failing {
     }
 }
 
+/// How long anything may take before a test fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Fails the test if the future takes longer than anything in a test should, and says where it was waited for.
+#[track_caller]
+fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    async move {
+        let result = tokio::time::timeout(PATIENCE, future).await;
+        result.unwrap_or_else(|_| panic!("{place} has waited {PATIENCE:?}"))
+    }
+}
+
 #[tokio::test]
 async fn what_may_be_repeated_is_and_nothing_else() {
     let twice = Failing::new(2);
@@ -601,14 +614,14 @@ async fn a_layer_of_a_server_may_call_another_method() {
     .await;
     seer.go.notify_one();
     assert_eq!(stub.look(7).await.unwrap().0, 7);
-    seer.ended.notified().await;
-    seer.began.notified().await;
+    soon(seer.ended.notified()).await;
+    soon(seer.began.notified()).await;
     let left = tokio::spawn(async move { stub.look(8).await });
-    seer.began.notified().await;
+    soon(seer.began.notified()).await;
     left.abort();
     let _left = left.await;
     seer.go.notify_one();
-    seer.ended.notified().await;
+    soon(seer.ended.notified()).await;
     let (stub, _seer) = seen_through(|call| call.method = "seen.fail".into()).await;
     let by_name = stub.client().try_call::<_, ()>("seen.fail_to_look", &serde_json::json!({})).await;
     let error = by_name.unwrap_err();
@@ -623,7 +636,7 @@ async fn a_deadline_that_a_layer_sets_is_kept() {
     let error = stub.change(1).await.unwrap_err();
     assert_eq!((error.code(), error.executed()), (Code::DeadlineExceeded, Executed::Unknown));
     seer.go.notify_one();
-    seer.ended.notified().await;
+    soon(seer.ended.notified()).await;
     let (stub, _seer) = seen_through(|call| call.deadline = Some(Instant::now())).await;
     let error = stub.change(1).await.unwrap_err();
     assert_eq!((error.code(), error.executed()), (Code::DeadlineExceeded, Executed::No));

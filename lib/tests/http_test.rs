@@ -67,7 +67,7 @@ async fn raw(url: &str, bytes: &[u8]) -> String {
     // The server may have answered and closed before all is sent.
     let _ = stream.write_all(bytes).await;
     let mut reply = Vec::new();
-    let _ = stream.read_to_end(&mut reply).await;
+    let _ = soon(stream.read_to_end(&mut reply)).await;
     String::from_utf8_lossy(&reply).into_owned()
 }
 
@@ -84,6 +84,19 @@ async fn post(url: &str, path: &str, body: &str) -> (u16, Value) {
     let value =
         serde_json::Deserializer::from_str(json).into_iter().next().map_or(Value::Null, Result::unwrap);
     (status, value)
+}
+
+/// How long anything may take before a test fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Fails the test if the future takes longer than anything in a test should, and says where it was waited for.
+#[track_caller]
+fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    async move {
+        let result = tokio::time::timeout(PATIENCE, future).await;
+        result.unwrap_or_else(|_| panic!("{place} has waited {PATIENCE:?}"))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +132,7 @@ async fn a_slow_call_of_a_batch_holds_up_no_fast_one() {
     }
     while server.echo.waited.load(Ordering::SeqCst) < 3 {
         server.echo.go.notify_one();
-        server.echo.ended.notified().await;
+        soon(server.echo.ended.notified()).await;
     }
     for call in slow {
         assert!(call.await.unwrap().unwrap());
@@ -142,7 +155,7 @@ async fn replies_that_are_there_do_not_wait_for_the_first_slow_one() {
         assert_ne!(stream.read_buf(&mut reply).await.unwrap(), 0, "the response ended before the slow call");
     }
     server.echo.go.notify_one();
-    stream.read_to_end(&mut reply).await.unwrap();
+    soon(stream.read_to_end(&mut reply)).await.unwrap();
     assert!(String::from_utf8_lossy(&reply).contains("\"result\":true"));
 }
 
@@ -166,7 +179,7 @@ async fn a_handler_runs_to_its_end_when_its_caller_leaves() {
     let error = client.try_call::<_, bool>("wait", &()).await.unwrap_err();
     assert_eq!((error.code(), error.executed()), (Code::DeadlineExceeded, Executed::Unknown));
     server.echo.go.notify_one();
-    server.echo.ended.notified().await;
+    soon(server.echo.ended.notified()).await;
     assert_eq!(server.echo.waited.load(Ordering::SeqCst), 1);
 }
 
@@ -223,7 +236,7 @@ async fn calls_of_a_batch_go_on_when_their_caller_leaves() {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     // The head comes although there is no reply, so that both calls have begun.
-    stream.read_exact(&mut [0; 12]).await.unwrap();
+    soon(stream.read_exact(&mut [0; 12])).await.unwrap();
     drop(stream);
     let left = tokio::time::timeout(Duration::from_secs(60), waiter.left.notified()).await;
     assert!(left.is_ok(), "the call that changes nothing goes on");
@@ -292,7 +305,7 @@ async fn a_batch_of_notifications_has_no_response_body() {
         let waited = server.echo.waited.load(Ordering::SeqCst);
         let (reply, ()) = tokio::join!(raw(&server.url, request.as_bytes()), async {
             if slow {
-                server.echo.began.notified().await;
+                soon(server.echo.began.notified()).await;
                 server.echo.go.notify_one();
             }
         });
@@ -317,7 +330,7 @@ async fn the_body_of_a_batch_counts_until_its_last_call_has_ended() {
         stream.write_all(request.as_bytes()).await.unwrap();
         // Once the head of the response is there, only the call that goes on holds the body.
         let mut head = [0; 12];
-        stream.read_exact(&mut head).await.unwrap();
+        soon(stream.read_exact(&mut head)).await.unwrap();
         assert_eq!(&head, b"HTTP/1.1 200");
         streams.push(stream);
     }
@@ -325,9 +338,9 @@ async fn the_body_of_a_batch_counts_until_its_last_call_has_ended() {
     assert_eq!((status, &error["code"]), (429, &json!("resource_exhausted")));
     for mut stream in streams {
         server.echo.go.notify_one();
-        server.echo.ended.notified().await;
+        soon(server.echo.ended.notified()).await;
         let mut rest = String::new();
-        stream.read_to_string(&mut rest).await.unwrap();
+        soon(stream.read_to_string(&mut rest)).await.unwrap();
         assert!(rest.contains("\"result\":true"), "{rest}");
     }
     assert_eq!(post(&server.url, "/echo", &large.to_string()).await, (200, large));
@@ -406,7 +419,7 @@ async fn a_shutdown_ends_idle_connections_and_finishes_calls() {
     let waiting = tokio::spawn(async move { client.try_call::<_, bool>("wait", &()).await });
     // The permit stays with the `Notify` until the call has come to it.
     server.echo.go.notify_one();
-    server.echo.ended.notified().await;
+    soon(server.echo.ended.notified()).await;
     server.stop.take().unwrap().send(()).unwrap();
     server.task.await.unwrap().unwrap();
     assert!(waiting.await.unwrap().unwrap());
@@ -459,7 +472,7 @@ async fn past_a_limit_of_calls_the_refusal_is_typed() {
         let client = client.clone();
         async move { client.try_call::<_, bool>("wait", &()).await }
     });
-    server.echo.began.notified().await;
+    soon(server.echo.began.notified()).await;
     let refused = client.try_call::<_, Value>("echo", &1).await.unwrap_err();
     assert_eq!((refused.code(), refused.executed()), (Code::ResourceExhausted, Executed::No));
     server.echo.go.notify_one();
@@ -498,7 +511,7 @@ fn a_client_outlives_the_runtimes_that_use_it() {
                 tokio::spawn(async move { while client.try_call::<_, Value>(method, &1).await.is_ok() {} });
             }
             if method == "wait" {
-                server.echo.began.notified().await;
+                soon(server.echo.began.notified()).await;
             } else {
                 for _ in 0..10 {
                     client.try_call::<_, Value>("echo", &1).await.unwrap();

@@ -148,17 +148,7 @@ impl Catalogue {
             response["description"].as_str().unwrap_or_default()
         ));
         let content = &mut response["content"]["application/json"];
-        // Spelled out: generators cannot merge these details with those of the general error.
-        let names: Vec<&str> = codes.iter().map(|code| code.name).collect();
-        let mut schema = if method.is_read_only() { error_of_read() } else { error_of_change() };
-        schema["properties"]["code"] = json!({ "type": "string", "enum": names });
-        let details = &mut schema["properties"]["details"];
-        details["description"] = json!("The error of the method itself stands under `error`.");
-        details["items"] = json!({
-            "type": "object",
-            "properties": { "error": { "$ref": format!("{SCHEMAS}{}", error.document) } }
-        });
-        content["schema"] = schema;
+        content["schema"] = json!({ "$ref": format!("{SCHEMAS}{}", typed_error_name(method)) });
         let own = example_typed_error(example(&self.message_document(error)), method.is_read_only());
         if holds_reference(&own) {
             return response;
@@ -190,7 +180,25 @@ impl Catalogue {
             }
         }
         schemas.extend(error_schemas());
+        schemas.extend(self.typed_error_schemas());
         Value::Object(schemas)
+    }
+
+    /// For each method with an error of its own, the schema of what it answers with where that may be in it.
+    fn typed_error_schemas(&self) -> impl Iterator<Item = (String, Value)> {
+        let methods = self.services().iter().flat_map(|service| service.methods);
+        methods.filter_map(|method| {
+            let error = self.messages(method).error.as_ref()?;
+            // Spelled out: generators cannot merge these details with those of the general error.
+            let mut schema = if method.is_read_only() { error_of_read() } else { error_of_change() };
+            let details = &mut schema["properties"]["details"];
+            details["description"] = json!("The error of the method itself stands under `error`.");
+            details["items"] = json!({
+                "type": "object",
+                "properties": { "error": { "$ref": format!("{SCHEMAS}{}", error.document) } }
+            });
+            Some((typed_error_name(method), schema))
+        })
     }
 
     /// Whether `{}`, for which an empty body stands, is a value of `schema`.
@@ -233,6 +241,11 @@ fn tag(service: &ServiceDescriptor) -> Value {
 /// The name of the schema of errors of methods that change nothing, or of others.
 fn error_schema(is_read_only: bool) -> &'static str {
     if is_read_only { ERROR } else { ERROR_OF_CHANGE }
+}
+
+/// The name of the schema of errors of a method that has its own. Names of documents never begin with `rpc.`.
+fn typed_error_name(method: &MethodDescriptor) -> String {
+    format!("rpc.ErrorOf.{}", method.name)
 }
 
 fn response_name(status: u16, method: &MethodDescriptor) -> String {

@@ -181,7 +181,11 @@ async fn a_node_with_a_long_log_starts_quickly() {
 async fn fill(cluster: &Cluster, up_to: Index) {
     /// The records that are submitted at the same time.
     const TOGETHER: u64 = 500;
+    /// How long it may take in all.
+    const FILL_TIMEOUT: Duration = Duration::from_secs(60);
+    let end = Instant::now() + FILL_TIMEOUT;
     while cluster.see(View::last_committed) < up_to {
+        assert!(Instant::now() < end, "the log has not grown to {up_to} entries within {FILL_TIMEOUT:?}");
         let (leader, _) = cluster.leader().await;
         let mut submitting = JoinSet::new();
         for number in 0..TOGETHER {

@@ -7,6 +7,7 @@
 //! | the schemas `true` and `false` | `{}` and `{"not": {}}`: openapi-python-client refuses a document with a boolean schema |
 //! | `additionalProperties` and `unevaluatedProperties` | `false` stays, which OpenAPI has always had; `true` is dropped |
 //! | `items: false` after `prefixItems` | `maxItems` |
+//! | `oneOf` of texts, each with a description | `enum`: openapi-python-client takes the first text for the only one |
 //! | data with a key `$ref`, as in `default` | dropped: tools follow it as a reference |
 //!
 //! Integers also get the bounds of their formats, which tools that make values from schemas need to know.
@@ -39,6 +40,7 @@ fn adapt(schema: &mut Value) {
     keywords.retain(|keyword, value| !(value.is_boolean() && MAY_BE_FALSE.contains(&keyword.as_str())));
     drop_data_with_references(keywords);
     close_tuple(keywords);
+    join_texts(keywords);
     bound_integer(keywords);
     each_subschema_mut(schema, &mut adapt);
     let Some(keywords) = schema.as_object_mut() else { return };
@@ -69,6 +71,38 @@ fn bound_integer(keywords: &mut Map<String, Value>) {
     };
     keywords.entry("minimum").or_insert(least);
     keywords.entry("maximum").or_insert(most);
+}
+
+/// Makes one `enum` of branches that are all texts. What is said of each becomes a part of the description.
+fn join_texts(keywords: &mut Map<String, Value>) {
+    let Some(branches) = keywords.get("oneOf").and_then(Value::as_array) else { return };
+    let mut texts = Vec::new();
+    let mut descriptions: Vec<String> =
+        keywords.get("description").and_then(Value::as_str).map(str::to_owned).into_iter().collect();
+    for branch in branches {
+        let Some(branch) = branch.as_object() else { return };
+        let is_known =
+            |keyword: &String| matches!(keyword.as_str(), "type" | "const" | "enum" | "description");
+        if branch.get("type") != Some(&json!("string")) || !branch.keys().all(is_known) {
+            return;
+        }
+        let several = branch.get("enum").and_then(Value::as_array).into_iter().flatten();
+        let own: Vec<Value> = branch.get("const").into_iter().chain(several).cloned().collect();
+        if own.is_empty() {
+            return;
+        }
+        if let Some(docs) = branch.get("description").and_then(Value::as_str) {
+            let names: Vec<&str> = own.iter().filter_map(Value::as_str).collect();
+            descriptions.push(format!("- `{}`: {docs}", names.join("`, `")));
+        }
+        texts.extend(own);
+    }
+    keywords.shift_remove("oneOf");
+    keywords.insert("type".to_owned(), json!("string"));
+    keywords.insert("enum".to_owned(), Value::Array(texts));
+    if !descriptions.is_empty() {
+        keywords.insert("description".to_owned(), json!(descriptions.join("\n")));
+    }
 }
 
 /// Puts a reference that stands beside other keywords into `allOf`.
@@ -146,6 +180,17 @@ mod tests {
             json!({ "prefixItems": [true, { "type": "null" }], "items": false }),
             json!({ "prefixItems": [{}, { "type": "null" }], "maxItems": 2 }),
         );
+    }
+
+    #[test]
+    fn texts_that_are_told_apart_by_their_descriptions_are_one_enum() {
+        let text = |value: &str| json!({ "type": "string", "const": value, "description": "D." });
+        check(
+            json!({ "description": "Why.", "oneOf": [text("a"), { "type": "string", "enum": ["b", "c"] }] }),
+            json!({ "description": "Why.\n- `a`: D.", "type": "string", "enum": ["a", "b", "c"] }),
+        );
+        let mixed = json!({ "oneOf": [text("a"), { "type": "object" }] });
+        check(mixed.clone(), mixed);
     }
 
     #[test]

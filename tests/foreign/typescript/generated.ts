@@ -38,4 +38,4 @@ assert.equal(role, "leader");
 
 const refused = await client.POST("/rsm.submit", { body: { command: { nonsense: true } } });
 assert.equal(refused.response.status, 400);
-assert.equal(refused.error?.code, "failed_precondition");
+assert.equal(refused.error?.code, "invalid_argument");
