@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::value::to_raw_value;
 use traitwire::{RpcError, RpcResult, Services};
-use traitwire_kv::kv_raft::rsm::{NodeConfig, Rsm, RsmOptions, StateMachine};
+use traitwire_kv::kv_raft::rsm::{NodeConfig, RaftTiming, Rsm, RsmOptions, StateMachine};
 
 /// Each counter with its count. A command is a name and what to add, a reply the new count.
 #[derive(Default)]
@@ -58,7 +58,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (id, nodes) = (numbers.next().unwrap_or(Ok(1))?, numbers.next().unwrap_or(Ok(1))?);
     let peers = (1..=nodes).map(|node| (node, format!("http://127.0.0.1:{}", 7300 + node))).collect();
     let data = std::env::temp_dir().join(format!("traitwire-counter-{id}"));
-    let config = NodeConfig { cluster: "counter".to_owned(), id, peers, data, rsm: RsmOptions::default() };
+    let (cluster, rsm, timing) = ("counter".to_owned(), RsmOptions::default(), RaftTiming::default());
+    let config = NodeConfig { cluster, id, peers, data, rsm, timing };
     let rsm = Rsm::open(&config, Counters::default())?;
     let services = Services::new().mount(rsm.raft().server()).mount(CounterServer::new(Front(rsm.clone())));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", u16::try_from(7300 + id)?)).await?;

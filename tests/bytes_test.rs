@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use traitwire::{Bytes, Code, Executed, Server};
 use traitwire_kv::index::SERVICES;
-use traitwire_kv::kv_raft::rsm::{NodeConfig, RsmOptions};
+use traitwire_kv::kv_raft::rsm::{NodeConfig, RaftTiming, RsmOptions};
 use traitwire_kv::kv_raft::server::Node;
 use traitwire_kv::kv_single::server::SingleKvServer;
 use traitwire_kv::services::kv::KvServer;
@@ -23,6 +23,7 @@ static NODE: LazyLock<(Node, tempfile::TempDir)> = LazyLock::new(|| {
         peers: [].into(),
         data: folder.path().to_owned(),
         rsm: RsmOptions::default(),
+        timing: RaftTiming::default(),
     };
     (RUNTIME.block_on(async { Node::start(&config) }).unwrap(), folder)
 });

@@ -1,4 +1,4 @@
-// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint e9dd740bc0077501386eb9e8af339085.
+// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 79a02d0e4d29ce88d678047be91be7f7.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
@@ -123,11 +123,11 @@ export class RsmService {
   /**
    * Runs a command on the state of all nodes.
    *
-   * `rsm.submit` on the wire: internal, changes state, timeout 2000 ms.
+   * `rsm.submit` on the wire: internal, changes state, timeout 30000 ms.
    * @throws {RpcError<ReplyErr>} See `isErrorOf("rsm.submit", error)`.
    */
   async submit(args: SubmitArgs, options?: CallOptions): Promise<SubmitReply> {
-    const facts = { readOnly: false, timeoutMs: 2000 };
+    const facts = { readOnly: false, timeoutMs: 30000 };
     return (await this.transport.call("rsm.submit", args, facts, options)) as SubmitReply;
   }
 
@@ -182,6 +182,8 @@ export interface AppendEntriesArgs {
   entries: Entry[];
   /** Up to which index entries are committed. */
   commit: WideInteger;
+  /** How slow the leader's links are, where they are so slow that elections must wait longer. */
+  delay?: LinkDelay | null;
 }
 
 /** What became of entries that were sent. */
@@ -276,6 +278,14 @@ export type KVError =
   | "Version"
   /** The put was applied at most once, at some time after the call began, or never. */
   | "Maybe";
+
+/** What a leader has measured of its links. */
+export interface LinkDelay {
+  /** How many milliseconds it takes to reach a majority and to have its answers; 0 where that is not long. */
+  round_trip_ms: WideInteger;
+  /** For how many milliseconds more than usual the leader may be silent, since much is on the way to the receiver. */
+  busy_ms: WideInteger;
+}
 
 /** Who belongs to a cluster. */
 export interface Membership {

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use traitwire::{AllowedHost, AllowedOrigin, HttpServer, Probe, raise_descriptor_limit};
-use traitwire_kv::kv_raft::rsm::{NodeConfig, RsmOptions};
+use traitwire_kv::kv_raft::rsm::{ConfigError, NodeConfig, RaftTiming, RsmOptions};
 use traitwire_kv::kv_raft::server::Node;
 use traitwire_kv::kv_single::server::SingleKvServer;
 use traitwire_kv::services::kv::KvServer;
@@ -84,13 +84,38 @@ pub(super) struct NodeOptions {
     /// an IP address, `localhost` or a host in --peers. May be given more than once.
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<AllowedHost>,
+    /// How long a node goes without hearing of a leader before it campaigns, randomized between this and twice this. Nodes
+    /// wait longer by themselves where a round trip to a majority takes long.
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = time)]
+    election_timeout: Duration,
+    /// How often a leader lets the other nodes hear of it; at most half the election timeout.
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = time)]
+    heartbeat: Duration,
+}
+
+/// Reads a time with its unit.
+fn time(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| "write a whole number and a unit: 200ms or 2s")?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        _ => Err("write a whole number and a unit: 200ms or 2s".to_owned()),
+    }
 }
 
 impl NodeOptions {
     /// The same options as arguments of `serve`.
     pub(super) fn arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> =
-            vec!["--snapshot-log-bytes".into(), self.snapshot_log_bytes.to_string().into()];
+        let time = |time: Duration| format!("{}ms", time.as_millis());
+        let options = [
+            ("--snapshot-log-bytes", self.snapshot_log_bytes.to_string()),
+            ("--election-timeout", time(self.election_timeout)),
+            ("--heartbeat", time(self.heartbeat)),
+        ];
+        let options = options.into_iter().flat_map(|(name, value)| [name.into(), value.into()]);
+        let mut arguments: Vec<OsString> = options.collect();
         for origin in &self.allow_origin {
             arguments.extend(["--allow-origin".into(), origin.to_string().into()]);
         }
@@ -178,8 +203,22 @@ impl Serve {
             peers,
             data: self.data.clone(),
             rsm: RsmOptions { snapshot_log_bytes: self.options.snapshot_log_bytes },
+            timing: RaftTiming {
+                election_timeout: self.options.election_timeout,
+                heartbeat: self.options.heartbeat,
+            },
         };
-        config.check().map_err(|error| Failure::with_code(2, format!("--peers: {error}")))?;
+        config.check().map_err(|error| {
+            let argument = match &error {
+                ConfigError::Time { name: "heartbeat", .. } | ConfigError::Heartbeat { .. } => "--heartbeat",
+                ConfigError::Time { .. } => "--election-timeout",
+                ConfigError::ZeroId
+                | ConfigError::Missing { .. }
+                | ConfigError::Url { .. }
+                | ConfigError::SharedUrl { .. } => "--peers",
+            };
+            Failure::with_code(2, format!("{argument}: {error}"))
+        })?;
         Ok(config)
     }
 

@@ -13,6 +13,7 @@ use traitwire::{CoalesceLimits, Executed, KVError, KvClient, Retry, RpcClient, R
 use self::nodes::{Shared, Tries, Way};
 use self::session::{OpenTicket, Session};
 use super::machine::{KvCommand, KvQuestion};
+use super::rsm::time_for;
 use super::server::{no_json, put_reply};
 use crate::bugs::{ServiceBug, has};
 use crate::call::{CallError, answered, definite, within};
@@ -122,7 +123,7 @@ impl ClusterKvClient {
         end: Option<Instant>,
     ) -> Result<(), CallError> {
         let command = KvCommand::put(key, value, version).map_err(encoding)?;
-        let mut tries = Tries::default();
+        let mut tries = Tries::with_more_time(time_for(command.get().len()));
         let mut put = Put::default();
         let mut ticketed: Option<Ticketed> = None;
         loop {

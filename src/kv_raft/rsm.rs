@@ -42,10 +42,13 @@ use crate::services::raft::Index;
 use crate::services::rsm::{ReplyErr, Ticket};
 
 pub use apply::RsmError;
-pub use open::{ConfigError, NodeConfig, OpenError};
+pub use open::{ConfigError, NodeConfig, OpenError, RaftTiming};
 
 /// How long a command or a read may wait for its answer where the caller has no earlier deadline.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
+/// The bytes of a command for which it may wait one second longer: a large one takes its time on a slow link, and to send it again
+/// would only make it later.
+pub(super) const WAIT_BYTES_PER_S: usize = 128 << 10;
 /// Which part of the time that a caller has left is kept for the answer's way: a tenth.
 const ANSWER_PART: u32 = 10;
 
@@ -147,7 +150,7 @@ impl<M: StateMachine> Rsm<M> {
         };
         let late =
             |_| ReplyErr::NoAnswer { message: "no majority has answered in time".into(), submitted: false };
-        tokio::time::timeout_at(deadline(), confirmed).await.map_err(late)??;
+        tokio::time::timeout_at(deadline(0), confirmed).await.map_err(late)??;
         Ok(look(&locked(&self.replica).machine))
     }
 
@@ -193,6 +196,7 @@ impl<M: StateMachine> Rsm<M> {
     async fn act(&self, action: Action<'_>) -> Result<Box<RawValue>, ReplyErr> {
         let id = if has(ServiceBug::IdsCollide) { fastrand::u64(..4) } else { fastrand::u64(..) };
         let command = entry::encode(id, &action);
+        let end = deadline(command.json().len());
         let mut place = self.waiters.enter(id).map_err(|error| match error {
             NoPlace::Closed => {
                 ReplyErr::NoAnswer { message: "the node is stopping".into(), submitted: false }
@@ -210,17 +214,23 @@ impl<M: StateMachine> Rsm<M> {
             place.outcome().await.unwrap_or_else(|| Err(stopping()))
         };
         let late = |_| ReplyErr::NoAnswer { message: "not committed in time".into(), submitted: true };
-        tokio::time::timeout_at(deadline(), replied).await.map_err(late)?
+        tokio::time::timeout_at(end, replied).await.map_err(late)?
     }
 }
 
 /// When whoever waits here is told that there was no answer: while the caller still waits for it, so that the answer, which
 /// says whether the command may have run, reaches him.
-pub(super) fn deadline() -> Instant {
+pub(super) fn deadline(command_bytes: usize) -> Instant {
     let now = Instant::now();
     let called = CallContext::current().and_then(|context| context.deadline);
     let left = called.map(|deadline| deadline.saturating_duration_since(now));
-    now + left.map_or(WAIT_MAX, |left| WAIT_MAX.min(left - left / ANSWER_PART))
+    let wait_max = WAIT_MAX + time_for(command_bytes);
+    now + left.map_or(wait_max, |left| wait_max.min(left - left / ANSWER_PART))
+}
+
+/// How much longer a command of so many bytes may take.
+pub(super) fn time_for(command_bytes: usize) -> Duration {
+    Duration::from_secs((command_bytes / WAIT_BYTES_PER_S) as u64)
 }
 
 fn locked<M>(replica: &Mutex<Replica<M>>) -> MutexGuard<'_, Replica<M>> {

@@ -202,9 +202,10 @@ impl Front {
     /// Calls wherever the leader is, again and again while it certainly has not acted on it.
     async fn at_leader<T, F: Future<Output = Result<T, ReplyErr>>>(
         &self,
+        command_bytes: usize,
         call: impl Fn(At) -> F,
     ) -> Result<T, ReplyErr> {
-        let end = deadline();
+        let end = deadline(command_bytes);
         let mut last = ReplyErr::WrongLeader { leader: None, submitted: false };
         loop {
             if let Some(at) = self.leader() {
@@ -271,14 +272,14 @@ fn is_worth_another(error: &ReplyErr) -> bool {
 impl Kv for Front {
     async fn get(&self, args: GetArgs) -> RpcResult<GetReply> {
         check_key(&args.key)?;
-        Ok(self.at_leader(|at| ask_get(at, args.clone())).await?)
+        Ok(self.at_leader(0, |at| ask_get(at, args.clone())).await?)
     }
 
     async fn put(&self, args: PutArgs) -> RpcResult<PutReply> {
         check_key(&args.key)?;
         let command = KvCommand::put(&args.key, &args.value, args.version)
             .map_err(|error| RpcError::internal(error.to_string()))?;
-        Ok(self.at_leader(|at| submit_put(at, command.clone())).await?)
+        Ok(self.at_leader(command.get().len(), |at| submit_put(at, command.clone())).await?)
     }
 }
 

@@ -100,6 +100,18 @@ pub struct AppendEntriesArgs {
     pub entries: Vec<Entry>,
     /// Up to which index entries are committed.
     pub commit: Index,
+    /// How slow the leader's links are, where they are so slow that elections must wait longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<LinkDelay>,
+}
+
+/// What a leader has measured of its links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkDelay {
+    /// How many milliseconds it takes to reach a majority and to have its answers; 0 where that is not long.
+    pub round_trip_ms: u64,
+    /// For how many milliseconds more than usual the leader may be silent, since much is on the way to the receiver.
+    pub busy_ms: u64,
 }
 
 /// What became of entries that were sent.

@@ -15,7 +15,7 @@ pub trait Rsm: Send + Sync {
     async fn open_session(&self) -> Result<SessionReply, ReplyErr>;
 
     /// Runs a command on the state of all nodes.
-    #[rpc(timeout = "2s")]
+    #[rpc(timeout = "30s")]
     async fn submit(&self, args: SubmitArgs) -> Result<SubmitReply, ReplyErr>;
 
     /// Asks about the state: the answer knows all that was done before the question.

@@ -10,6 +10,7 @@ pub(crate) mod kv_cluster;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod shaper;
 pub(crate) mod wait;
 
 /// The seed of a run's random choices: `TRAITWIRE_TEST_SEED`, or a new one each time. Whoever uses it prints it when the

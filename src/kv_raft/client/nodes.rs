@@ -53,6 +53,8 @@ pub(super) enum Way {
 /// How a call has gone so far.
 #[derive(Default)]
 pub(super) struct Tries {
+    /// How much longer than usual a node may take: a large command takes its time on slow links.
+    more_time: Duration,
     pause: Pause,
     /// How often the current node has not answered.
     unanswered: usize,
@@ -63,6 +65,11 @@ pub(super) struct Tries {
 }
 
 impl Tries {
+    /// The tries of a call each of which may take so much longer than usual.
+    pub(super) fn with_more_time(more_time: Duration) -> Self {
+        Self { more_time, ..Self::default() }
+    }
+
     /// Another node is known to be the right one. Nodes that point at each other are not believed without end.
     pub(super) fn go_on_at_once(&mut self, nodes: usize) {
         self.refused += 1;
@@ -123,7 +130,7 @@ impl Shared {
         end: Option<Instant>,
         call: impl Future<Output = Result<T, ReplyErr>>,
     ) -> Result<T, ReplyErr> {
-        let soon = Instant::now() + TRY_TIME;
+        let soon = Instant::now() + TRY_TIME + tries.more_time;
         let until = end.map_or(soon, |end| end.min(soon));
         let result = within(Some(until), call).await;
         match &result {

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use traitwire::http::{HeaderName, HeaderValue};
-use traitwire::{PEER, Retry, RpcClient, RpcError, RpcResult};
+use traitwire::{CoalesceLimits, PEER, Retry, RpcClient, RpcError, RpcResult};
 
 use traitwire_schema::Catalogue;
 
 use super::core::{Reply, Request};
 use crate::index::SERVICES;
-use crate::services::raft::{NodeId, Raft as _, RaftStub, Sender, Term};
+use crate::services::raft::{Entry, NodeId, Payload, Raft as _, RaftStub, Sender, Term};
 
 /// The version of the protocol that this program speaks.
 pub const PROTOCOL: u32 = 1;
@@ -40,29 +41,49 @@ pub trait Transport: Send + Sync {
     async fn send(&self, to: NodeId, request: Request) -> RpcResult<Reply>;
 }
 
+/// Entries of at least so many bytes have connections of their own: what is behind them on a slow link comes late.
+const LARGE_BYTES: usize = 32 << 10;
+
+/// The deadline of what has such a connection. The core's time limits are shorter.
+const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Calls the `raft` methods of the other nodes.
 pub struct RpcTransport {
     cluster: String,
     from: NodeId,
-    peers: BTreeMap<NodeId, RaftStub>,
+    peers: BTreeMap<NodeId, Peer>,
+}
+
+/// The ways to a node.
+struct Peer {
+    /// For votes, heartbeats and small entries.
+    small: RaftStub,
+    /// For large entries and pieces of snapshots.
+    large: RaftStub,
 }
 
 impl RpcTransport {
     /// A transport from one node of a cluster to the nodes at these URLs; that of the node itself is not used.
     pub fn new(cluster: &str, from: NodeId, urls: &BTreeMap<NodeId, String>) -> Self {
         let clients = urls.iter().map(|(id, url)| {
-            // The core decides what is sent again.
-            let client_id = usize::try_from(from).unwrap_or(usize::MAX);
-            let client = RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never());
-            let client = client.header(PEER.clone(), HeaderValue::from_static("1"));
-            (*id, client.header(SCHEMA.clone(), OWN_SCHEMA.clone()).build())
+            let builder = || {
+                // The core decides what is sent again.
+                let client_id = usize::try_from(from).unwrap_or(usize::MAX);
+                let client = RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never());
+                let client = client.header(PEER.clone(), HeaderValue::from_static("1"));
+                client.header(SCHEMA.clone(), OWN_SCHEMA.clone())
+            };
+            let large = builder().coalesce(CoalesceLimits::off()).timeout(LARGE_TIMEOUT).build();
+            (*id, Peer { small: RaftStub::new(builder().build()), large: RaftStub::new(large) })
         });
-        Self::over(cluster, from, clients)
+        Self { cluster: cluster.to_owned(), from, peers: clients.collect() }
     }
 
-    /// The same over clients that exist already.
+    /// The same over clients that exist already, one for everything that goes to a node.
     pub fn over(cluster: &str, from: NodeId, clients: impl IntoIterator<Item = (NodeId, RpcClient)>) -> Self {
-        let peers = clients.into_iter().map(|(id, client)| (id, RaftStub::new(client))).collect();
+        let stub = RaftStub::new;
+        let peer = |client: RpcClient| Peer { small: stub(client.clone()), large: stub(client) };
+        let peers = clients.into_iter().map(|(id, client)| (id, peer(client))).collect();
         Self { cluster: cluster.to_owned(), from, peers }
     }
 }
@@ -72,6 +93,7 @@ impl Transport for RpcTransport {
     async fn send(&self, to: NodeId, request: Request) -> RpcResult<Reply> {
         let unknown = || RpcError::unavailable(format!("no URL is known for node {to}"));
         let peer = self.peers.get(&to).ok_or_else(unknown)?;
+        let peer = if is_large(&request) { &peer.large } else { &peer.small };
         let sender = Sender { cluster: self.cluster.clone(), protocol: PROTOCOL, from: self.from, to };
         let reply = match request {
             Request::PreVote(args) => Reply::PreVote(peer.pre_vote(sender, args).await?),
@@ -88,6 +110,18 @@ impl Transport for RpcTransport {
             )));
         }
         Ok(reply)
+    }
+}
+
+fn is_large(request: &Request) -> bool {
+    let bytes = |entry: &Entry| match &entry.payload {
+        Payload::Command(command) => command.json().len(),
+        Payload::Blank | Payload::Membership(_) => 0,
+    };
+    match request {
+        Request::Append(args) => args.entries.iter().map(bytes).sum::<usize>() >= LARGE_BYTES,
+        Request::Snapshot(_) => true,
+        Request::PreVote(_) | Request::Vote(_) | Request::TimeoutNow(_) => false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Rsm, RsmOptions, StateMachine};
 use crate::kv_raft::raft::core::{Options, Restored};
@@ -29,6 +30,45 @@ pub struct NodeConfig {
     pub data: PathBuf,
     /// The settings of the state machine.
     pub rsm: RsmOptions,
+    /// How long the nodes wait for each other.
+    pub timing: RaftTiming,
+}
+
+/// How long the nodes of a cluster wait for each other. Where a round trip to a majority takes longer than these times allow,
+/// nodes measure that and wait longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaftTiming {
+    /// How long a node goes without hearing of a leader before it campaigns, randomized between this and twice this. 200 ms by
+    /// default.
+    pub election_timeout: Duration,
+    /// How often a leader that has nothing to send lets the other nodes hear of it, at most half the election timeout. 50 ms by
+    /// default.
+    pub heartbeat: Duration,
+}
+
+impl RaftTiming {
+    /// The bounds of both times.
+    const MIN: Duration = Duration::from_millis(1);
+    const MAX: Duration = Duration::from_secs(60);
+
+    fn check(self) -> Result<(), ConfigError> {
+        let Self { election_timeout, heartbeat } = self;
+        for (name, time) in [("election timeout", election_timeout), ("heartbeat", heartbeat)] {
+            if !(Self::MIN..=Self::MAX).contains(&time) {
+                return Err(ConfigError::Time { name, time });
+            }
+        }
+        if 2 * heartbeat > election_timeout {
+            return Err(ConfigError::Heartbeat { heartbeat, election_timeout });
+        }
+        Ok(())
+    }
+}
+
+impl Default for RaftTiming {
+    fn default() -> Self {
+        Self { election_timeout: Duration::from_millis(200), heartbeat: Duration::from_millis(50) }
+    }
 }
 
 /// What is wrong with a [`NodeConfig`].
@@ -50,6 +90,28 @@ pub enum ConfigError {
         id: NodeId,
         /// What is wrong with it.
         error: InvalidUrl,
+    },
+    /// A time is out of bounds.
+    #[error(
+        "the {name} of {time:?} is out of bounds: give a time from {min:?} to {max:?}",
+        min = RaftTiming::MIN, max = RaftTiming::MAX
+    )]
+    Time {
+        /// Which time.
+        name: &'static str,
+        /// How long it is.
+        time: Duration,
+    },
+    /// Followers would miss heartbeats by the way.
+    #[error(
+        "the heartbeat of {heartbeat:?} is too long for an election timeout of {election_timeout:?}: it may be \
+         half of that at most"
+    )]
+    Heartbeat {
+        /// See [`RaftTiming::heartbeat`].
+        heartbeat: Duration,
+        /// See [`RaftTiming::election_timeout`].
+        election_timeout: Duration,
     },
     /// Two nodes have the same URL.
     #[error("nodes {first} and {second} have the same URL, {url}: give each node its own")]
@@ -83,7 +145,7 @@ impl NodeConfig {
             }
             checked.push((*id, url));
         }
-        Ok(())
+        self.timing.check()
     }
 }
 
@@ -114,7 +176,7 @@ impl<M: StateMachine> Rsm<M> {
     /// See [`OpenError`].
     pub fn open(config: &NodeConfig, machine: M) -> Result<Arc<Self>, OpenError> {
         config.check()?;
-        let NodeConfig { cluster, id, peers, data, rsm } = config;
+        let NodeConfig { cluster, id, peers, data, rsm, timing } = config;
         let failed = |error| OpenError::Io { path: data.clone(), error };
         let disk = Arc::new(RealDisk::new(data).map_err(failed)?);
         let identity = Identity { cluster: cluster.clone(), node: *id };
@@ -122,6 +184,9 @@ impl<M: StateMachine> Rsm<M> {
         log_recovery(*id, &opened.restored);
         let membership = Membership::of(peers.keys().copied().chain([*id]));
         let mut options = Options::new(*id, membership, fastrand::u64(..));
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        (options.election_timeout_us, options.heartbeat_us) =
+            (us(timing.election_timeout), us(timing.heartbeat));
         if rsm.snapshot_log_bytes > 0 {
             // What stays of the log for followers that are behind is in proportion to what a snapshot of a small state replaces.
             let trailing_bytes = rsm.snapshot_log_bytes.saturating_mul(TRAILING_PER_SNAPSHOT);
@@ -148,6 +213,27 @@ fn log_recovery(id: NodeId, restored: &Restored) {
 mod tests {
     use super::*;
 
+    #[test]
+    fn times_that_cannot_work_are_refused() {
+        let check = |election_timeout_ms, heartbeat_ms| {
+            let [election_timeout, heartbeat] =
+                [election_timeout_ms, heartbeat_ms].map(Duration::from_millis);
+            RaftTiming { election_timeout, heartbeat }.check().map_err(|error| error.to_string())
+        };
+        for (election_timeout, heartbeat) in [(200, 50), (2, 1), (100, 50), (60_000, 30_000)] {
+            assert_eq!(check(election_timeout, heartbeat), Ok(()));
+        }
+        for (election_timeout, heartbeat, reason) in [
+            (0, 50, "the election timeout of 0ns is out of bounds"),
+            (60_001, 50, "the election timeout of 60.001s is out of bounds"),
+            (200, 0, "the heartbeat of 0ns is out of bounds"),
+            (200, 101, "the heartbeat of 101ms is too long for an election timeout of 200ms"),
+        ] {
+            let refused = check(election_timeout, heartbeat).unwrap_err();
+            assert!(refused.starts_with(reason), "{refused}");
+        }
+    }
+
     fn check(id: NodeId, peers: &[(NodeId, &str)]) -> Result<(), String> {
         let config = NodeConfig {
             cluster: "c".to_owned(),
@@ -155,6 +241,7 @@ mod tests {
             peers: peers.iter().map(|(id, url)| (*id, (*url).to_owned())).collect(),
             data: "/nonexistent".into(),
             rsm: RsmOptions::default(),
+            timing: RaftTiming::default(),
         };
         config.check().map_err(|error| error.to_string())
     }

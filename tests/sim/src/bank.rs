@@ -71,6 +71,8 @@ fn scenario_for(bug: SeededBug) -> Option<(&'static str, Scenario)> {
             ("idle_under_heavy_loss", |seed, bug| scenarios::idle_under_heavy_loss(seed, bug).map(drop))
         }
         Bug::NoStickiness => ("returning_node", scenarios::returning_node),
+        Bug::LatePieceRestarts => ("late_piece", scenarios::late_piece),
+        Bug::SnapshotAheadOfDisk => ("snapshot_ahead_of_disk", scenarios::snapshot_ahead_of_disk),
         Bug::NoCheckQuorum => ("stands_alone", scenarios::stands_alone),
         Bug::RestartTimerOnAnyVoteRequest => ("outdated_candidates", scenarios::outdated_candidates),
         _ => return None,

@@ -6,7 +6,7 @@ mod look;
 mod serve;
 mod snapshot;
 
-use traitwire_kv::kv_raft::raft::core::{Core, Input, Reply, Request, Time};
+use traitwire_kv::kv_raft::raft::core::{Core, Input, Reply, Request, Sent, Time};
 use traitwire_kv::services::raft::NodeId;
 
 use crate::client::{ClientEvent, Clients};
@@ -60,6 +60,8 @@ pub struct Counts {
     pub leaders: u64,
     /// Pieces of snapshots.
     pub pieces: u64,
+    /// Bytes of entries and of pieces of snapshots that were sent.
+    pub bytes: u64,
     /// Snapshots that a state machine was given.
     pub restores: u64,
     /// Nodes that went down.
@@ -101,6 +103,7 @@ pub(crate) enum NodeEvent {
     Request { from: NodeId, call: CallId, request: Request },
     Reply { from: NodeId, call: CallId, reply: Reply },
     Broken { call: CallId },
+    SnapshotGone { of: u64, to: NodeId, sent: Sent },
     CallsExpire(u64),
     Deadline(u64),
     Synced(u64),
@@ -240,6 +243,7 @@ impl Cluster {
             NodeEvent::Client(operation) => return self.serve(id, operation),
             NodeEvent::Reply { .. }
             | NodeEvent::Broken { .. }
+            | NodeEvent::SnapshotGone { .. }
             | NodeEvent::CallsExpire(_)
             | NodeEvent::Deadline(_)
             | NodeEvent::Synced(_)
@@ -257,6 +261,9 @@ impl Cluster {
                 Some(call) => self.step(id, Input::Failed { to: call.to, sent: call.sent }).map(drop),
                 None => Ok(()),
             },
+            NodeEvent::SnapshotGone { of, to, sent } if of == number => {
+                self.step(id, Input::SnapshotGone { to, sent }).map(drop)
+            }
             NodeEvent::CallsExpire(of) if of == number => self.expire_calls(id),
             NodeEvent::Deadline(of) if of == number => self.at_deadline(id),
             NodeEvent::Synced(of) if of == number => self.at_synced(id),
@@ -265,7 +272,8 @@ impl Cluster {
             NodeEvent::Idle(of) if of == number => self.at_idle(id),
             NodeEvent::LookForSpace(of) if of == number => self.look_for_space(id),
             NodeEvent::Stop(of) if of == number => self.stop(id),
-            NodeEvent::CallsExpire(_)
+            NodeEvent::SnapshotGone { .. }
+            | NodeEvent::CallsExpire(_)
             | NodeEvent::Deadline(_)
             | NodeEvent::Synced(_)
             | NodeEvent::Saved(_)

@@ -27,6 +27,8 @@ impl Span {
 pub struct Profile {
     /// How long a message takes.
     pub delay_us: Span,
+    /// The bytes that a link carries in a second, in each direction; 0 for any number. What is behind others waits for them.
+    pub bytes_per_s: u64,
     /// The chance that a request is lost.
     pub lose_request: u32,
     /// The chance that a reply is lost.
@@ -45,6 +47,7 @@ impl Profile {
     /// No fault.
     pub const REL: Self = Self {
         delay_us: Span::new(100, 500),
+        bytes_per_s: 0,
         lose_request: 0,
         lose_reply: 0,
         report_loss: 1_000,
@@ -65,6 +68,11 @@ impl Profile {
     /// A tenth of the messages comes twice.
     pub const DUP: Self = Self { duplicate: 100, deliver_stale: 500, ..Self::REL };
 
+    /// Links that carry 4 Mbit/s and take 150 ms each way.
+    pub const SLOW: Self = Self { delay_us: Span::new(150_000, 151_000), bytes_per_s: 500_000, ..Self::REL };
+    /// Round trips of 400 ms.
+    pub const FAR: Self = Self { delay_us: Span::new(199_000, 201_000), ..Self::REL };
+
     /// Some mix.
     pub(crate) fn draw(random: &mut fastrand::Rng) -> Self {
         let named = [Self::REL, Self::U50, Self::U10, Self::REO, Self::H7, Self::DUP];
@@ -80,7 +88,17 @@ impl Profile {
         let deliver_stale = chance(&[0, 500, 1_000]);
         let max = u64::from(chance(&[500, 2_000, 10_000, 40_000]));
         let delay_us = Span::new(max / 10, max);
-        Self { delay_us, lose_request, lose_reply, report_loss, delay_reply, duplicate, deliver_stale }
+        let bytes_per_s = u64::from(chance(&[0, 0, 0, 20_000]));
+        Self {
+            delay_us,
+            bytes_per_s,
+            lose_request,
+            lose_reply,
+            report_loss,
+            delay_reply,
+            duplicate,
+            deliver_stale,
+        }
     }
 }
 
@@ -104,12 +122,15 @@ pub(crate) struct Network {
     nodes: usize,
     cut: Vec<bool>,
     slow_us: Vec<u64>,
+    /// Until when each link is busy with what was sent before.
+    busy_until: Vec<u64>,
 }
 
 impl Network {
     pub(crate) fn new(nodes: u64, profile: Profile) -> Self {
         let nodes = usize::try_from(nodes).expect("clusters are small");
-        Self { profile, nodes, cut: vec![false; nodes * nodes], slow_us: vec![0; nodes * nodes] }
+        let links = nodes * nodes;
+        Self { profile, nodes, cut: vec![false; links], slow_us: vec![0; links], busy_until: vec![0; links] }
     }
 
     fn link(&self, from: NodeId, to: NodeId) -> usize {
@@ -136,16 +157,19 @@ impl Network {
     pub(crate) fn heal(&mut self) {
         self.cut.fill(false);
         self.slow_us.fill(0);
+        self.busy_until.fill(0);
     }
 
-    pub(crate) fn request(&self, random: &mut fastrand::Rng, from: NodeId, to: NodeId) -> Fate {
-        self.fate(random, from, to, self.profile.lose_request, 0)
+    pub(crate) fn request(&mut self, random: &mut fastrand::Rng, letter: Letter) -> Fate {
+        let lose = self.profile.lose_request;
+        self.fate(random, letter, lose, 0)
     }
 
-    pub(crate) fn reply(&self, random: &mut fastrand::Rng, from: NodeId, to: NodeId) -> Fate {
+    pub(crate) fn reply(&mut self, random: &mut fastrand::Rng, letter: Letter) -> Fate {
         let is_late = draw(random, self.profile.delay_reply);
         let late_us = if is_late { random.u64(200_000..2_200_000) } else { 0 };
-        self.fate(random, from, to, self.profile.lose_reply, late_us)
+        let lose = self.profile.lose_reply;
+        self.fate(random, letter, lose, late_us)
     }
 
     /// When a caller hears that there is nobody, if it does.
@@ -153,16 +177,43 @@ impl Network {
         draw(random, self.profile.report_loss).then(|| self.profile.delay_us.draw(random))
     }
 
-    fn fate(&self, random: &mut fastrand::Rng, from: NodeId, to: NodeId, lose: u32, late_us: u64) -> Fate {
+    fn fate(&mut self, random: &mut fastrand::Rng, letter: Letter, lose: u32, late_us: u64) -> Fate {
+        let Letter { from, to, bytes, now } = letter;
         let link = self.link(from, to);
         if self.cut[link] || draw(random, lose) {
             return Fate::Lost { reported_after_us: self.report(random) };
         }
-        let after_us = self.profile.delay_us.draw(random) + self.slow_us[link] + late_us;
+        let on_the_link_us = self.carry(link, bytes, now);
+        let after_us = on_the_link_us + self.profile.delay_us.draw(random) + self.slow_us[link] + late_us;
         let twice = draw(random, self.profile.duplicate);
         let again_after_us = twice.then(|| after_us + random.u64(0..500_000));
         Fate::Arrives { after_us, again_after_us }
     }
+
+    /// How long it takes until a link has carried so many bytes more.
+    fn carry(&mut self, link: usize, bytes: usize, now: u64) -> u64 {
+        if self.profile.bytes_per_s == 0 {
+            return 0;
+        }
+        let took_us = (bytes + AROUND_BYTES) as u64 * 1_000_000 / self.profile.bytes_per_s;
+        let free_at = &mut self.busy_until[link];
+        *free_at = (*free_at).max(now) + took_us;
+        *free_at - now
+    }
+}
+
+/// What there is around a message: names of fields, and the heads of HTTP.
+const AROUND_BYTES: usize = 300;
+
+/// A message that is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letter {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    /// What it carries.
+    pub(crate) bytes: usize,
+    /// When it is sent.
+    pub(crate) now: u64,
 }
 
 /// Whether something of this chance in thousandths happens.

@@ -75,8 +75,8 @@ pub(crate) struct Life {
     pub(crate) timer_at: u64,
     /// The calls that wait for their answers, oldest first.
     pub(crate) calls: VecDeque<Call>,
-    /// Whether there is an event for the first call that waits too long.
-    pub(crate) calls_watched: bool,
+    /// When there is an event for calls that have waited too long; never is `u64::MAX`.
+    pub(crate) calls_watched: u64,
     /// Who asked what is to be answered.
     pub(crate) askers: BTreeMap<Token, (NodeId, CallId)>,
     /// Clients that wait for entries, by index and term.
@@ -95,6 +95,8 @@ pub(crate) struct Call {
     pub(crate) id: CallId,
     pub(crate) to: NodeId,
     pub(crate) sent: Sent,
+    /// When it was sent, if it carries nothing.
+    pub(crate) small_since: Option<u64>,
     /// When the node stops waiting.
     pub(crate) until: u64,
     /// Whether it still waits.
@@ -160,7 +162,7 @@ impl Life {
             saving: None,
             timer_at: u64::MAX,
             calls: VecDeque::new(),
-            calls_watched: false,
+            calls_watched: u64::MAX,
             askers: BTreeMap::new(),
             waiters: BTreeMap::new(),
             reads: BTreeMap::new(),
@@ -188,7 +190,7 @@ impl Life {
 
     /// Ends the oldest call that has waited too long.
     pub(crate) fn expire_call(&mut self, now: u64) -> Option<Call> {
-        let call = *self.calls.front().filter(|call| call.until <= now)?;
+        let call = *self.calls.iter().find(|call| call.open && call.until <= now)?;
         self.end_call(call.id)
     }
 }

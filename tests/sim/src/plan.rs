@@ -71,14 +71,14 @@ pub struct HostSettings {
     pub apply_us: Span,
     /// How late a timer is.
     pub timer_late_us: Span,
-    /// How long a node waits for an answer of another.
-    pub call_timeout_us: u64,
     /// After how many entries a snapshot is taken; 0 for never.
     pub snapshot_every: u64,
     /// How long it takes to save one.
     pub save_us: Span,
-    /// The bytes of a piece of one.
+    /// The bytes of a piece of one, at most.
     pub piece_bytes: usize,
+    /// By how many bytes snapshots are longer than the state.
+    pub ballast_bytes: usize,
     /// The bytes of a segment of the log.
     pub segment_bytes: u64,
     /// How long a log is idle before its storage is told.
@@ -178,6 +178,7 @@ impl Plan {
     /// The settings of the core of a node for its next life.
     pub(crate) fn options(&self, id: NodeId, seed: u64) -> Options {
         let mut options = Options::new(id, Membership::of(self.node_ids()), seed);
+        options.piece_bytes_max = self.host.piece_bytes;
         options.append_entries_max = self.core.append_entries_max;
         options.append_bytes_max = self.core.append_bytes_max;
         options.inflight_appends_max = self.core.inflight_appends_max;
@@ -215,10 +216,10 @@ impl HostSettings {
         sync_us: Span::new(100, 500),
         apply_us: Span::new(0, 50),
         timer_late_us: Span::new(0, 100),
-        call_timeout_us: 150_000,
         snapshot_every: 0,
         save_us: Span::new(1_000, 5_000),
         piece_bytes: 1 << 16,
+        ballast_bytes: 0,
         segment_bytes: 1 << 16,
         idle_us: 50_000,
         clock_drift: 0,
@@ -231,10 +232,10 @@ impl HostSettings {
             sync_us: Span::new(100, sync_us),
             apply_us: Span::new(0, apply_us),
             timer_late_us: Span::new(0, pick(random, &[0, 1_000, 10_000])),
-            call_timeout_us: 150_000,
             snapshot_every: pick(random, &[0, 2, 5, 15, 50]),
             save_us: Span::new(500, pick(random, &[1_000, 20_000, 300_000])),
             piece_bytes: pick(random, &[16, 50, 200, 1 << 16]),
+            ballast_bytes: 0,
             segment_bytes: pick(random, &[1 << 11, 1 << 13, 1 << 15]),
             idle_us: pick(random, &[1_000, 10_000, 100_000]),
             clock_drift: pick(random, &[0, 10_000, 100_000]),

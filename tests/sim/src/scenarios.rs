@@ -2,12 +2,16 @@
 //! wrong code, which must miss the bar.
 
 mod elections;
+mod links;
 mod logs;
 mod partitions;
 
 pub use elections::{
     first_leader, idle_under_heavy_loss, killed_leaders, many_elections, outdated_candidates, partial_cut,
     returning_node, rpc_counts, stands_alone,
+};
+pub use links::{
+    empty_follower, far_away, large_entry, late_piece, overtaking, slow_period, snapshot_ahead_of_disk,
 };
 pub use logs::{backup, many_entries, ten_entries};
 pub use partitions::{

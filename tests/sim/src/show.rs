@@ -11,6 +11,8 @@ pub(crate) fn input(input: &Input) -> String {
             format!("n{from} asks #{token}: {}", self::request(request))
         }
         Input::Reply { from, reply } => format!("n{from} answers: {}", self::reply(reply)),
+        Input::RoundTrip { with, us } => format!("a round trip to n{with} took {us} us"),
+        Input::SnapshotGone { to, sent } => format!("there is a newer snapshot than {sent:?} for n{to}"),
         Input::Failed { to, sent } => format!("no answer of n{to} to {sent:?}"),
         Input::Propose(commands) => format!("propose {} {:?}", commands.len(), commands.first()),
         Input::Read(token) => format!("read #{token}"),

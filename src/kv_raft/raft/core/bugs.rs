@@ -60,11 +60,15 @@ pub enum Bug {
     NoCheckQuorum,
     /// A failed message waits for the next heartbeat.
     NoRetry,
+    /// A late piece of an older snapshot restarts the transfer of a newer one.
+    LatePieceRestarts,
+    /// A snapshot is named after entries that are committed, but not yet on this node's own disk.
+    SnapshotAheadOfDisk,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::CommitOldTermByCounting,
         Self::CountSelfBeforeDurable,
         Self::MatchFromNext,
@@ -93,5 +97,7 @@ impl Bug {
         Self::NoStickiness,
         Self::NoCheckQuorum,
         Self::NoRetry,
+        Self::LatePieceRestarts,
+        Self::SnapshotAheadOfDisk,
     ];
 }

@@ -54,6 +54,7 @@ impl Core {
         self.node.vote_for(id);
         self.leader_heard_at = None;
         self.receiving = None;
+        self.refuse_early();
         self.state = State::Candidate(Campaign { transfer, ..Campaign::default() });
         self.restart_election_timer();
         self.node.hold_own_vote();
@@ -194,7 +195,7 @@ impl Core {
         if self.node.has(Bug::NoStickiness) {
             return false;
         }
-        let timeout_us = self.node.options.election_timeout_us;
+        let timeout_us = self.node.election_timeout_us() + self.node.links.busy_us;
         let heard_lately = |heard_at: super::Time| self.node.now < heard_at.after_us(timeout_us);
         self.leads() || (self.node.leader.is_some() && self.leader_heard_at.is_some_and(heard_lately))
     }

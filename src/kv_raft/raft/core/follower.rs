@@ -2,22 +2,58 @@
 
 use super::bugs::Bug;
 use super::io::{DiskSpace, Op, Reply, Token};
+use super::log::entry_bytes;
 use super::{Core, State};
 use crate::services::raft::{
     AppendEntriesArgs, AppendEntriesReply, AppendOutcome, Conflict, Entry, Index, InstallSnapshotArgs,
-    InstallSnapshotReply, NodeId, SnapshotProgress, Term,
+    InstallSnapshotReply, NodeId, Round, SnapshotProgress, Term,
 };
+
+/// How many messages wait for entries that they have overtaken, at most: as many as a leader sends without an answer.
+const EARLY_MAX: usize = 4;
+/// The bytes of entries in them, at most.
+const EARLY_BYTES_MAX: usize = 8 << 20;
+
+/// Messages of the leader of this term that have overtaken those before them. They are taken as if they had come after those,
+/// since the leader would send all of it again otherwise.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Early {
+    /// The term in which a message of its leader has fitted the log. Until then, one that does not fit is how the leader looks
+    /// for the place up to which the logs agree.
+    in_step: Term,
+    waiting: Vec<(NodeId, Token, AppendEntriesArgs)>,
+}
+
+impl Early {
+    fn bytes(&self) -> usize {
+        self.waiting.iter().flat_map(|(_, _, args)| &args.entries).map(entry_bytes).sum()
+    }
+}
 
 impl Core {
     pub(super) fn on_append(&mut self, from: NodeId, token: Token, args: AppendEntriesArgs) {
+        if args.term >= self.node.term {
+            self.node.links.on_delay(args.delay, self.node.now);
+        }
         if !self.accept_leader(from, args.term) {
             self.reply_to_append(token, args.round, AppendOutcome::OldTerm);
             return;
         }
+        self.take(from, token, args);
+        self.take_early();
+    }
+
+    /// Takes a message of the leader of this term.
+    fn take(&mut self, from: NodeId, token: Token, args: AppendEntriesArgs) {
         if let Some(conflict) = self.conflict_at(&args) {
-            self.reply_to_append(token, args.round, AppendOutcome::Conflict(conflict));
+            if self.is_early(&args, &conflict) {
+                self.early.waiting.push((from, token, args));
+            } else {
+                self.reply_to_append(token, args.round, AppendOutcome::Conflict(conflict));
+            }
             return;
         }
+        self.early.in_step = self.node.term;
         let has_entries = !args.entries.is_empty() && self.node.disk == DiskSpace::Free;
         // A full disk takes nothing, and says so by not having it.
         let last_new =
@@ -44,7 +80,35 @@ impl Core {
         }
     }
 
-    fn reply_to_append(&mut self, token: Token, round: u64, outcome: AppendOutcome) {
+    /// Whether a message has come before entries that are on their way.
+    fn is_early(&self, args: &AppendEntriesArgs, conflict: &Conflict) -> bool {
+        // The log of a leader only grows in its term, and so does what fits it here: what is missing is on its way.
+        let is_beyond_the_log = conflict.term == 0 && !args.entries.is_empty();
+        let bytes: usize = args.entries.iter().map(entry_bytes).sum();
+        is_beyond_the_log
+            && self.early.in_step == self.node.term
+            && self.early.waiting.len() < EARLY_MAX
+            && self.early.bytes() + bytes <= EARLY_BYTES_MAX
+    }
+
+    /// Takes the messages that wait for entries which have come.
+    fn take_early(&mut self) {
+        let fits =
+            |last: Index| move |(_, _, args): &(NodeId, Token, AppendEntriesArgs)| args.prev_index <= last;
+        while let Some(place) = self.early.waiting.iter().position(fits(self.node.log.last_index())) {
+            let (from, token, args) = self.early.waiting.remove(place);
+            self.take(from, token, args);
+        }
+    }
+
+    /// The term has changed: nobody waits for what its leader has sent.
+    pub(super) fn refuse_early(&mut self) {
+        for (_, token, args) in std::mem::take(&mut self.early.waiting) {
+            self.reply_to_append(token, args.round, AppendOutcome::OldTerm);
+        }
+    }
+
+    fn reply_to_append(&mut self, token: Token, round: Round, outcome: AppendOutcome) {
         let term = self.node.term;
         self.node.reply(token, Reply::Append(AppendEntriesReply { term, round, outcome }));
     }
@@ -66,6 +130,7 @@ impl Core {
         self.node.leader = Some(from);
         self.leader_heard_at = Some(self.node.now);
         self.restart_election_timer();
+        self.election_at = self.election_at.after_us(self.node.links.busy_us);
         true
     }
 
@@ -124,7 +189,9 @@ impl Core {
         let last_index = args.snapshot.last_index;
         let round = args.round;
         let progress = if self.accept_leader(from, args.term) {
-            self.take_piece(args)
+            let progress = self.take_piece(args);
+            self.take_early();
+            progress
         } else {
             SnapshotProgress::OldTerm
         };
@@ -149,7 +216,9 @@ impl Core {
         let received = match &self.receiving {
             Some((receiving, received)) if *receiving == snapshot => *received,
             // A late piece of an older snapshot.
-            Some((receiving, _)) if receiving.last_index > snapshot.last_index => {
+            Some((receiving, _))
+                if receiving.last_index > snapshot.last_index && !self.node.has(Bug::LatePieceRestarts) =>
+            {
                 return SnapshotProgress::Next(0);
             }
             Some(_) | None => 0,

@@ -82,6 +82,15 @@ impl Request {
             Self::TimeoutNow(args) => Sent::TimeoutNow(args.term),
         }
     }
+
+    /// Whether it brings entries or a piece of a snapshot, so that how long it takes depends on more than the round trip.
+    pub fn is_bulk(&self) -> bool {
+        match self {
+            Self::Append(args) => !args.entries.is_empty(),
+            Self::Snapshot(_) => true,
+            Self::PreVote(_) | Self::Vote(_) | Self::TimeoutNow(_) => false,
+        }
+    }
 }
 
 /// What happens to a node.
@@ -110,6 +119,21 @@ pub enum Input {
         /// Who was asked.
         to: NodeId,
         /// What it was asked.
+        sent: Sent,
+    },
+    /// A node has answered a request that carries neither entries nor a piece of a snapshot, and that took so long. The host
+    /// says so before it gives the answer itself.
+    RoundTrip {
+        /// Who has answered.
+        with: NodeId,
+        /// From sending to the answer, in microseconds.
+        us: u64,
+    },
+    /// A piece of a snapshot was not sent, since the host does not have that snapshot any more.
+    SnapshotGone {
+        /// To whom it was to be sent.
+        to: NodeId,
+        /// Which message it was.
         sent: Sent,
     },
     /// Clients want these commands in the log; see [`Effects::proposed`].

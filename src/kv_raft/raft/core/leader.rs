@@ -95,11 +95,13 @@ impl Leadership {
     /// Whether a majority has answered lately. A leader that reaches none cannot commit anything, and clients that reach it
     /// are better off looking for another one (Raft dissertation, 6.2).
     fn has_quorum(&self, node: &Node) -> bool {
-        let answered_at = |id| {
-            if id == node.id() { u64::MAX } else { self.progress.get(&id).map_or(0, |it| it.answered_at.0) }
+        let timeout_us = quorum_timeout_us(node);
+        let missed_at = |id| {
+            // A node whose link is filled by what this leader has sent cannot answer yet.
+            let missed_at = |it: &Progress| it.answered_at.after_us(timeout_us).max(it.busy_until).0;
+            if id == node.id() { u64::MAX } else { self.progress.get(&id).map_or(0, missed_at) }
         };
-        let heard_at = Time(node.membership().quorum_value(answered_at));
-        heard_at.after_us(quorum_timeout_us(node)) > node.now
+        Time(node.membership().quorum_value(missed_at)) > node.now
     }
 
     /// Adds commands to the log, or says why not.
@@ -196,7 +198,7 @@ impl Leadership {
 
 /// After how long without a majority a leader steps down: no sooner than its followers can have missed it.
 fn quorum_timeout_us(node: &Node) -> u64 {
-    2 * node.options.election_timeout_us
+    2 * node.election_timeout_us()
 }
 
 impl Core {

@@ -16,6 +16,11 @@ impl Membership {
         self.voters.contains(&node) || self.outgoing.contains(&node)
     }
 
+    /// Whether `node` belongs to the cluster, with a vote or without.
+    pub fn has(&self, node: NodeId) -> bool {
+        self.is_voter(node) || self.learners.contains(&node)
+    }
+
     /// All nodes, each once, in order.
     pub fn nodes(&self) -> Vec<NodeId> {
         let mut nodes: Vec<_> =

@@ -3,8 +3,11 @@
 //! - `io`: what goes in and what comes out. `options`: the settings.
 //! - `node`: what a node has in every role, and what waits for its disk. `log`, `membership`: parts of it.
 //! - `election`: from follower to leader. `follower`: what a leader's messages do.
-//! - `leader`: what a leader does; `progress` is what it knows of one other node, `replication` how it acts on that,
+//! - `leader`: what a leader does; `progress` is what it knows of one other node, `replication` and
+//!   `snapshot` how it acts on that,
 //!   `read` how it answers reads, `transfer` how it hands over.
+//! - `view`: what a host may ask of a core.
+//! - `link`: what a node has measured of its way to another one, and the timeouts that follow from it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 mod bugs;
@@ -12,6 +15,7 @@ mod election;
 mod follower;
 mod io;
 mod leader;
+mod link;
 mod log;
 mod membership;
 mod node;
@@ -19,7 +23,9 @@ mod options;
 mod progress;
 mod read;
 mod replication;
+mod snapshot;
 mod transfer;
+mod view;
 
 #[cfg(test)]
 mod paper;
@@ -27,10 +33,11 @@ mod paper;
 mod scripts;
 
 use election::Campaign;
+use follower::Early;
 use leader::Leadership;
 use node::Node;
 
-use crate::services::raft::{Entry, Index, Membership, NodeId, SnapshotMeta, Term};
+use crate::services::raft::{Entry, Index, NodeId, SnapshotMeta, Term};
 
 pub use bugs::Bug;
 pub use io::{
@@ -53,6 +60,8 @@ pub struct Core {
     leader_heard_at: Option<Time>,
     /// The snapshot that is being received, and how much of it has come.
     receiving: Option<(SnapshotMeta, u64)>,
+    /// Entries that have overtaken those before them.
+    early: Early,
 }
 
 /// What a node is, with what it knows as that.
@@ -88,7 +97,14 @@ impl Core {
     pub fn new(options: Options, restored: Restored, now: Time) -> Self {
         let mut node = Node::new(options, restored, now);
         let election_at = now.after_us(node.draw_election_timeout_us());
-        Self { node, state: State::Follower, election_at, leader_heard_at: None, receiving: None }
+        Self {
+            node,
+            state: State::Follower,
+            election_at,
+            leader_heard_at: None,
+            receiving: None,
+            early: Early::default(),
+        }
     }
 
     /// What `input` at the time `now` makes of the node, and what must be done about it.
@@ -101,10 +117,12 @@ impl Core {
             Input::Request { from, token, request } => self.on_request(from, token, request),
             Input::Reply { from, reply } => self.on_reply(from, reply),
             Input::Failed { to, sent } => self.on_failed(to, sent),
+            Input::RoundTrip { with, us } => self.node.on_round_trip(with, us),
+            Input::SnapshotGone { to, sent } => self.on_snapshot_gone(to, sent),
             Input::Propose(commands) => self.on_propose(commands),
             Input::Read(token) => self.on_read(token),
             Input::Durable(position) => self.on_durable(position),
-            Input::SnapshotSaved(snapshot) => self.node.compact(snapshot),
+            Input::SnapshotSaved(snapshot) => self.on_snapshot_saved(snapshot),
             Input::Disk(space) => self.on_disk(space),
             Input::Transfer(to) => self.on_transfer(to),
         }
@@ -124,113 +142,6 @@ impl Core {
         match &self.state {
             State::Follower | State::PreCandidate(_) | State::Candidate(_) => self.election_at,
             State::Leader(leadership) => leadership.next_deadline(),
-        }
-    }
-
-    /// What follows the entries up to `after` for the state machine: a snapshot, or committed entries of about
-    /// `bytes_max` bytes.
-    pub fn committed(&self, after: Index, bytes_max: usize) -> Committed {
-        if after < self.node.log.base_index() {
-            return match &self.node.snapshot {
-                Some(snapshot) if self.node.snapshot_is_durable() => Committed::Snapshot(snapshot.clone()),
-                Some(_) | None => Committed::Nothing,
-            };
-        }
-        let count = usize::try_from(self.node.commit.saturating_sub(after)).unwrap_or(usize::MAX);
-        let entries = self.node.log.slice(after + 1, count, bytes_max);
-        if entries.is_empty() { Committed::Nothing } else { Committed::Entries { first: after + 1, entries } }
-    }
-
-    /// What a snapshot of the state after the entry at `index` is called; nothing when the log does not tell any more, or
-    /// when that entry is not committed, or not safe on this node's disk. A snapshot that is ahead of the disk would be of a
-    /// later term than the node after a crash.
-    pub fn snapshot_meta(&self, index: Index) -> Option<SnapshotMeta> {
-        let is_safe = index > 0 && index <= self.node.commit.min(self.node.log.durable_index());
-        let last_term = self.node.log.term_at(index).filter(|_| is_safe)?;
-        let membership = self.node.membership_at(index).clone();
-        Some(SnapshotMeta { last_index: index, last_term, membership })
-    }
-
-    /// This node.
-    pub fn id(&self) -> NodeId {
-        self.node.id()
-    }
-
-    /// The other nodes of the cluster.
-    pub fn others(&self) -> Vec<NodeId> {
-        self.node.others()
-    }
-
-    /// What the node is.
-    pub fn role(&self) -> Role {
-        match &self.state {
-            State::Follower => Role::Follower,
-            State::PreCandidate(_) => Role::PreCandidate,
-            State::Candidate(_) => Role::Candidate,
-            State::Leader(_) => Role::Leader,
-        }
-    }
-
-    /// The term that the node is in.
-    pub fn term(&self) -> Term {
-        self.node.term
-    }
-
-    /// Whether the disk has that term. Until then a crash may take it back, so it is not to be told.
-    pub fn term_is_durable(&self) -> bool {
-        self.node.vote_is_durable()
-    }
-
-    /// Whom the node has voted for in its term.
-    pub fn voted_for(&self) -> Option<NodeId> {
-        self.node.voted_for
-    }
-
-    /// The leader of this term, if it is known.
-    pub fn leader(&self) -> Option<NodeId> {
-        self.node.leader
-    }
-
-    /// Up to where entries are known to be committed.
-    pub fn commit_index(&self) -> Index {
-        self.node.commit
-    }
-
-    /// The index of the last entry.
-    pub fn last_index(&self) -> Index {
-        self.node.log.last_index()
-    }
-
-    /// Up to where the log is safe on this node's disk.
-    pub fn durable_index(&self) -> Index {
-        self.node.log.durable_index()
-    }
-
-    /// The index before the first entry that is still there.
-    pub fn base_index(&self) -> Index {
-        self.node.log.base_index()
-    }
-
-    /// The entry at `index`, if it is there.
-    pub fn entry(&self, index: Index) -> Option<&Entry> {
-        self.node.log.get(index)
-    }
-
-    /// The newest snapshot.
-    pub fn snapshot(&self) -> Option<&SnapshotMeta> {
-        self.node.snapshot.as_ref()
-    }
-
-    /// Who belongs to the cluster.
-    pub fn membership(&self) -> &Membership {
-        self.node.membership()
-    }
-
-    /// For a leader: up to where the log of another node is known to be its own, and when that node last answered.
-    pub fn progress(&self, node: NodeId) -> Option<(Index, Time)> {
-        match &self.state {
-            State::Leader(leadership) => leadership.progress(node),
-            State::Follower | State::PreCandidate(_) | State::Candidate(_) => None,
         }
     }
 
@@ -290,6 +201,7 @@ impl Core {
     }
 
     fn on_failed(&mut self, to: NodeId, sent: Sent) {
+        self.node.links.get_mut(to).on_failure();
         if self.node.has(Bug::NoRetry) {
             return;
         }
@@ -317,6 +229,22 @@ impl Core {
         }
     }
 
+    fn on_snapshot_gone(&mut self, to: NodeId, sent: Sent) {
+        if let (State::Leader(leadership), Sent::Snapshot(term, round)) = (&mut self.state, sent)
+            && term == self.node.term
+        {
+            leadership.on_snapshot_gone(&mut self.node, to, round);
+        }
+    }
+
+    fn on_snapshot_saved(&mut self, snapshot: SnapshotMeta) {
+        let sent = match &self.state {
+            State::Leader(leadership) => leadership.first_sent_snapshot(),
+            State::Follower | State::PreCandidate(_) | State::Candidate(_) => None,
+        };
+        self.node.compact(snapshot, sent);
+    }
+
     fn on_durable(&mut self, position: Position) {
         for term in self.node.confirm(position) {
             self.on_own_vote(term);
@@ -342,6 +270,7 @@ impl Core {
             self.node.enter_term(term);
             self.leader_heard_at = None;
             self.receiving = None;
+            self.refuse_early();
         }
         self.step_down();
     }

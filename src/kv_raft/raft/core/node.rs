@@ -2,6 +2,7 @@
 
 use super::bugs::Bug;
 use super::io::{DiskSpace, Effects, Event, Op, Persist, Position, Reply, Request, Restored, Time, Token};
+use super::link::Links;
 use super::log::Log;
 use super::options::Options;
 use crate::services::raft::{Entry, Index, Membership, NodeId, Payload, SnapshotMeta, Term};
@@ -28,6 +29,7 @@ pub(super) struct Node {
     /// snapshot's.
     memberships: Vec<(Index, Membership)>,
     pub(super) disk: DiskSpace,
+    pub(super) links: Links,
     /// The position of the newest change; the step that is being taken has the next one if it changes anything.
     position: Position,
     durable_position: Position,
@@ -71,6 +73,7 @@ impl Node {
             snapshot,
             memberships: vec![initial],
             disk: DiskSpace::Free,
+            links: Links::default(),
             position: 0,
             durable_position: 0,
             vote_position: 0,
@@ -113,12 +116,6 @@ impl Node {
     /// Whether this node runs a copy of the code with this bug in it; never outside of the tests of the tests.
     pub(super) fn has(&self, bug: Bug) -> bool {
         self.options.has(bug)
-    }
-
-    /// The length of an election timeout, by lot.
-    pub(super) fn draw_election_timeout_us(&mut self) -> u64 {
-        let shortest = self.options.election_timeout_us;
-        self.random.u64(shortest..=2 * shortest)
     }
 
     /// Enters a later term, in which nobody has this node's vote yet.
@@ -194,14 +191,20 @@ impl Node {
         self.snapshot = Some(snapshot);
     }
 
-    /// Lets the entries go that a saved snapshot covers, but for some that followers may still want.
-    pub(super) fn compact(&mut self, snapshot: SnapshotMeta) {
+    /// Lets the entries go that a saved snapshot covers, but for some that followers may still want: those that are a little
+    /// behind, and those that are receiving an older snapshot, the last index of which is `sent`.
+    pub(super) fn compact(&mut self, snapshot: SnapshotMeta, sent: Option<Index>) {
         let newest = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.last_index);
         if snapshot.last_index <= newest || snapshot.last_index > self.commit {
             return;
         }
         let Options { trailing_entries, trailing_bytes_max, .. } = self.options;
-        let index = self.log.before_trailing(snapshot.last_index, trailing_entries, trailing_bytes_max);
+        let mut index = self.log.before_trailing(snapshot.last_index, trailing_entries, trailing_bytes_max);
+        if let Some(sent) = sent.filter(|sent| *sent < index)
+            && self.log.bytes(sent, self.log.last_index()) <= self.options.transfer_bytes_max
+        {
+            index = sent;
+        }
         if index > self.log.base_index() {
             let term = self.log.term_at(index).expect("committed entries after the base are in the log");
             self.persist(Op::Compact { index, term });
@@ -325,6 +328,7 @@ impl Node {
         assert!(self.log.durable_index() <= self.log.last_index(), "what is durable is not in the log");
         assert!(self.log.last_term() <= self.term, "the log is of a later term than the node");
         assert!(self.durable_position <= self.position && self.vote_position <= self.position);
+        self.links.check();
         assert!(self.held.iter().all(|(position, _)| *position > self.durable_position), "held too long");
     }
 }

@@ -12,9 +12,10 @@ pub struct Options {
     pub membership: Membership,
     /// Decides the lengths of election timeouts. Different on each node.
     pub seed: u64,
-    /// How long a node goes without a leader before it campaigns, at least; at most twice as long, by lot.
+    /// How long a node goes without a leader before it campaigns, randomized between this and twice this. Where the round trip
+    /// to a majority is long, it is longer.
     pub election_timeout_us: u64,
-    /// How often a leader that has nothing to send gives a sign of life.
+    /// How often a leader that has nothing to send lets its followers hear of it.
     pub heartbeat_us: u64,
     /// How long a leader that has nothing to send waits to tell the followers of a commit.
     pub commit_notice_us: u64,
@@ -34,6 +35,8 @@ pub struct Options {
     pub inflight_appends_max: usize,
     /// The bytes of commands that are under way to one node, at most, or one message.
     pub inflight_bytes_max: usize,
+    /// The bytes of a piece of a snapshot, at most; with base64 around them, they fit into one message.
+    pub piece_bytes_max: usize,
     /// The bytes of commands that are not committed yet, at most, before a leader refuses more.
     pub uncommitted_bytes_max: usize,
     /// The reads that wait for a leader's confirmation, at most, before it refuses more. Those that a driver asks together
@@ -43,6 +46,9 @@ pub struct Options {
     pub trailing_entries: u64,
     /// The bytes of those entries, at most.
     pub trailing_bytes_max: usize,
+    /// The bytes of entries that stay in the log for a node that receives a snapshot, at most: after the snapshot it needs
+    /// them.
+    pub transfer_bytes_max: usize,
     /// The bug to run with, to see whether the tests find it.
     #[cfg(feature = "bugs")]
     pub bug: Option<Bug>,
@@ -66,10 +72,12 @@ impl Options {
             append_bytes_max: 1 << 20,
             inflight_appends_max: 4,
             inflight_bytes_max: 4 << 20,
+            piece_bytes_max: 1 << 20,
             uncommitted_bytes_max: 64 << 20,
             reads_max: 65_536,
             trailing_entries: 1_000,
             trailing_bytes_max: 4 << 20,
+            transfer_bytes_max: 64 << 20,
             #[cfg(feature = "bugs")]
             bug: None,
         }

@@ -182,7 +182,7 @@ fn entries(terms: &[Term]) -> Vec<Entry> {
 /// Entries of these terms after `(index, term)`.
 fn append(term: Term, after: (Index, Term), new: &[Term], commit: Index) -> AppendEntriesArgs {
     let (prev_index, prev_term) = after;
-    AppendEntriesArgs { term, round: 1, prev_index, prev_term, entries: entries(new), commit }
+    AppendEntriesArgs { term, round: 1, prev_index, prev_term, entries: entries(new), commit, delay: None }
 }
 
 /// A candidate whose log ends at `(index, term)`.

@@ -6,11 +6,13 @@ use super::io::{Request, Time};
 use super::leader::Leadership;
 use super::log::entry_bytes;
 use super::node::Node;
-use super::progress::{Pace, Progress, Wait};
+use super::progress::{Carried, Pace, Progress, Wait};
 use crate::services::raft::{
-    AppendEntriesArgs, AppendEntriesReply, AppendOutcome, Conflict, Entry, Index, InstallSnapshotArgs,
-    InstallSnapshotReply, NodeId, Round, SnapshotBytes, SnapshotProgress,
+    AppendEntriesArgs, AppendEntriesReply, AppendOutcome, Conflict, Entry, Index, NodeId, Round,
 };
+
+/// What the disk of another node may take for a piece of a snapshot, before it counts as lost on its way.
+const PIECE_WRITE_US: u64 = 500_000;
 
 impl Leadership {
     /// Sends new entries: at once to as many nodes as it takes to commit them, those first that have answered fastest lately; little
@@ -54,7 +56,7 @@ impl Leadership {
             let next = progress.next;
             let ready = match &progress.pace {
                 Pace::Probe | Pace::Snapshot { .. } => progress.waits_for == Wait::Nothing,
-                Pace::Replicate => next <= node.log.last_index() && has_window(progress, node),
+                Pace::Replicate => next <= node.log.last_index() && has_window(progress, node, to),
             };
             if !ready {
                 return;
@@ -68,23 +70,25 @@ impl Leadership {
         let progress = self.progress_mut(to);
         let is_answered = !matches!(progress.waits_for, Wait::Answer(_));
         match &progress.pace {
-            // Entries that may still be on their way are not sent again: the answer to this tells whether they have come.
+            // Entries that may still be on their way are not sent again: their answer comes, or the news that there is none.
             Pace::Probe if !is_answered && progress.next > node.log.base_index() => {
-                let prev_index = progress.next - 1;
-                self.send_append(node, to, prev_index, Vec::new());
+                self.send_heartbeat(node, to);
             }
             Pace::Probe => self.send(node, to),
-            Pace::Replicate if progress.next <= node.log.last_index() && has_window(progress, node) => {
+            Pace::Replicate if progress.next <= node.log.last_index() && has_window(progress, node, to) => {
                 self.pump(node, to);
             }
-            Pace::Replicate => {
-                let prev_index = progress.next - 1;
-                self.send_append(node, to, prev_index, Vec::new());
-            }
+            Pace::Replicate => self.send_heartbeat(node, to),
             Pace::Snapshot { .. } => {
-                // Index 0 fits every log.
-                self.send_append(node, to, 0, Vec::new());
-                if is_answered {
+                let in_flight_us = progress.oldest_in_flight_us(node.now);
+                let may_take_us = node.arrives_within_us(to, progress.inflight_bytes()) + PIECE_WRITE_US;
+                let is_late = !is_answered && in_flight_us.is_none_or(|us| us >= may_take_us);
+                if is_late && let Some(late_us) = in_flight_us {
+                    // It is sent again, and shorter. If it arrives all the same, its answer says so.
+                    node.links.get_mut(to).on_bulk_failure(late_us);
+                }
+                self.send_heartbeat(node, to);
+                if is_answered || is_late {
                     self.send(node, to);
                 }
             }
@@ -98,53 +102,77 @@ impl Leadership {
             Pace::Probe | Pace::Replicate if progress.next > node.log.base_index() => {
                 let next = progress.next;
                 let options = &node.options;
-                let entries = node.log.slice(next, options.append_entries_max, options.append_bytes_max);
-                self.send_append(node, to, next - 1, entries);
+                let bytes_max = options.append_bytes_max.min(node.window_bytes(to));
+                let entries = node.log.slice(next, options.append_entries_max, bytes_max);
+                self.send_entries(node, to, next - 1, entries);
             }
             Pace::Probe | Pace::Replicate | Pace::Snapshot { .. } => self.send_snapshot(node, to),
         }
     }
 
-    fn send_append(&mut self, node: &mut Node, to: NodeId, prev_index: Index, entries: Vec<Entry>) {
-        self.round += 1;
+    /// Sends a message without entries, which fits the log of the node wherever that is in doubt: an answer to one that has
+    /// overtaken entries must not look like a conflict.
+    fn send_heartbeat(&mut self, node: &mut Node, to: NodeId) {
+        let progress = self.progress_mut(to);
+        let known = match progress.pace {
+            Pace::Probe => progress.next - 1,
+            Pace::Replicate if is_arriving(progress, node, to) => progress.matched,
+            // The answer tells whether what should have come has come.
+            Pace::Replicate => progress.next - 1,
+            Pace::Snapshot { .. } => 0,
+        };
+        // Index 0 fits every log.
+        let prev_index = if known < node.log.base_index() { 0 } else { known };
+        let bytes = progress.inflight_bytes();
+        self.send_append(node, to, (prev_index, Vec::new()), bytes);
+    }
+
+    /// Sends entries after `prev_index`, or none where the node has them all.
+    fn send_entries(&mut self, node: &mut Node, to: NodeId, prev_index: Index, entries: Vec<Entry>) {
+        let bytes: usize = entries.iter().map(entry_bytes).sum();
+        let last = prev_index + entries.len() as u64;
+        let ahead = self.progress_mut(to).inflight_bytes() + bytes;
+        if node.busy_us(to, bytes) > 0 {
+            // What takes long is announced, so that nobody takes the silence behind it for the end of the leader.
+            self.send_append(node, to, (prev_index, Vec::new()), ahead);
+        }
+        self.send_append(node, to, (prev_index, entries), ahead);
         let round = self.round;
         let progress = self.progress_mut(to);
-        match progress.pace {
-            Pace::Probe => progress.waits_for = Wait::Answer(round),
-            Pace::Replicate if !entries.is_empty() => {
-                progress.sent(round, entries.iter().map(entry_bytes).sum(), node.now);
-                progress.next += entries.len() as u64;
-            }
-            Pace::Replicate | Pace::Snapshot { .. } => {}
+        if progress.pace == Pace::Probe {
+            progress.waits_for = Wait::Answer(round);
         }
-        heard_from_us(progress, node);
+        if bytes > 0 {
+            if progress.pace == Pace::Replicate {
+                progress.next = last + 1;
+            }
+            is_on_the_way(progress, node, to, (last, bytes));
+        }
+    }
+
+    /// Sends what comes after an index, and says what that means with so many bytes on the way.
+    fn send_append(
+        &mut self,
+        node: &mut Node,
+        to: NodeId,
+        (prev_index, entries): (Index, Vec<Entry>),
+        bytes_on_the_way: usize,
+    ) {
+        self.round += 1;
+        let round = self.round;
+        let delay = node.link_delay(to, bytes_on_the_way);
+        let progress = self.progress_mut(to);
+        heard_from_us(progress, node, to, round);
         progress.notice_at = Time::NEVER;
         let prev_term = node.log.term_at(prev_index).unwrap_or(0);
         let (term, commit) = (node.term, node.commit);
-        let args = AppendEntriesArgs { term, round, prev_index, prev_term, entries, commit };
+        let args = AppendEntriesArgs { term, round, prev_index, prev_term, entries, commit, delay };
         node.request(to, Request::Append(args));
     }
 
-    fn send_snapshot(&mut self, node: &mut Node, to: NodeId) {
-        let snapshot = node.snapshot.clone().expect("where entries are gone there is a snapshot");
-        let newest_round = self.round;
-        self.round += 1;
-        let round = self.round;
-        let progress = self.progress_mut(to);
-        let offset = match &progress.pace {
-            Pace::Snapshot { snapshot: sending, offset } if *sending == snapshot => *offset,
-            // There is a newer one, and the one that was being sent is gone.
-            Pace::Snapshot { .. } | Pace::Probe | Pace::Replicate => {
-                progress.send_snapshot(snapshot.clone(), newest_round);
-                0
-            }
-        };
-        progress.waits_for = Wait::Answer(round);
-        heard_from_us(progress, node);
-        let term = node.term;
-        let data = SnapshotBytes::default();
-        let args = InstallSnapshotArgs { term, round, snapshot, offset, data, last: false };
-        node.request(to, Request::Snapshot(args));
+    /// How many bytes are on the way to a node.
+    pub(super) fn bytes_on_the_way(&self, to: NodeId) -> usize {
+        self.progress.get(&to).map_or(0, Progress::inflight_bytes)
     }
 
     pub(super) fn on_append_reply(&mut self, node: &mut Node, from: NodeId, reply: &AppendEntriesReply) {
@@ -156,10 +184,18 @@ impl Leadership {
             AppendOutcome::Conflict(conflict) => self.on_conflict(node, from, reply.round, conflict),
             AppendOutcome::OldTerm => {}
         }
+        let newest_round = self.round;
+        let progress = self.progress_mut(from);
+        if progress.in_flight_us(reply.round, node.now).is_some() {
+            // It has come and was not taken: the disk of the node is full, say. To send it again at once would be no use.
+            let next = progress.matched + 1;
+            progress.probe(next, newest_round);
+            progress.waits_for = Wait::Heartbeat;
+        }
     }
 
     /// Notes that a node is there. False when the answer cannot be one to this leader.
-    fn note_answer(&mut self, node: &Node, from: NodeId, round: Round) -> bool {
+    pub(super) fn note_answer(&mut self, node: &Node, from: NodeId, round: Round) -> bool {
         let newest = self.round;
         let Some(progress) = self.progress.get_mut(&from).filter(|_| round <= newest) else { return false };
         progress.answered = progress.answered.max(round);
@@ -179,7 +215,7 @@ impl Leadership {
         }
         progress.next = progress.next.max(progress.matched + 1);
         progress.failures = 0;
-        progress.arrived(round, node.now);
+        let carried = progress.arrived(round, node.now);
         match &progress.pace {
             Pace::Probe if round >= progress.probing_since => progress.replicate(),
             Pace::Snapshot { .. } if progress.matched >= node.log.base_index() && progress.matched > 0 => {
@@ -187,6 +223,7 @@ impl Leadership {
             }
             Pace::Probe | Pace::Replicate | Pace::Snapshot { .. } => {}
         }
+        note_carried(node, from, carried);
         self.advance_commit(node);
         self.pump(node, from);
         self.continue_transfer(node, from);
@@ -196,12 +233,20 @@ impl Leadership {
         let newest_round = self.round;
         let next = next_after_conflict(node, conflict);
         let progress = self.progress_mut(from);
+        if let Some(in_flight_us) = progress.oldest_in_flight_us(node.now) {
+            node.links.get_mut(from).on_bulk_failure(in_flight_us);
+        }
         let is_news = round >= progress.probing_since && conflict.prev_index < progress.next;
         if !is_news || matches!(progress.pace, Pace::Snapshot { .. }) {
             return;
         }
         if conflict.prev_index <= progress.matched {
             if round <= progress.matched_round {
+                if progress.in_flight_us(round, node.now).is_some() {
+                    // What was before it had not come then, and has come since.
+                    progress.probe(next, newest_round);
+                    self.pump(node, from);
+                }
                 return;
             }
             // It has lost what it had acknowledged, or the network has turned the order round. To believe less of it
@@ -212,61 +257,62 @@ impl Leadership {
         self.pump(node, from);
     }
 
-    pub(super) fn on_snapshot_reply(&mut self, node: &mut Node, from: NodeId, reply: &InstallSnapshotReply) {
-        if !self.note_answer(node, from, reply.round) {
-            return;
-        }
-        let progress = self.progress_mut(from);
-        let Pace::Snapshot { snapshot, offset } = &mut progress.pace else { return };
-        if snapshot.last_index != reply.last_index {
-            return;
-        }
-        match reply.progress {
-            SnapshotProgress::Installed => {
-                progress.matched = progress.matched.max(reply.last_index.min(node.log.last_index()));
-                progress.failures = 0;
-                progress.replicate();
-                self.advance_commit(node);
-                self.pump(node, from);
-                self.continue_transfer(node, from);
-            }
-            SnapshotProgress::Next(wanted) if progress.waits_for == Wait::Answer(reply.round) => {
-                // A node that wants the same piece again cannot take it now.
-                let goes_on = wanted != *offset;
-                *offset = wanted;
-                progress.waits_for = if goes_on { Wait::Nothing } else { Wait::Heartbeat };
-                if goes_on {
-                    progress.failures = 0;
-                    self.pump(node, from);
-                }
-            }
-            SnapshotProgress::Next(_) | SnapshotProgress::OldTerm => {}
-        }
-    }
-
-    /// A message got no answer: it is repeated at once, a few times between two signs of life.
+    /// A message got no answer: it is repeated at once, a few times between two heartbeats.
     pub(super) fn on_send_failed(&mut self, node: &mut Node, to: NodeId, round: Round) {
         let newest_round = self.round;
         let retries_max = node.options.retries_max;
         let Some(progress) = self.progress.get_mut(&to) else { return };
+        let took_us = progress.in_flight_us(round, node.now);
+        if let Some(took_us) = took_us {
+            node.links.get_mut(to).on_bulk_failure(took_us);
+        }
         let concerns = match &progress.pace {
             Pace::Probe | Pace::Snapshot { .. } => progress.waits_for == Wait::Answer(round),
-            Pace::Replicate => round >= progress.probing_since,
+            Pace::Replicate => took_us.is_some(),
         };
+        let may_repeat = progress.failures < retries_max;
         if !concerns {
+            // A heartbeat says nothing about the entries that are on their way. It is repeated unless there was a newer message.
+            if took_us.is_none() && progress.newest_round == round && may_repeat {
+                progress.failures += 1;
+                self.send_heartbeat(node, to);
+            }
             return;
         }
         if progress.pace == Pace::Replicate {
             let next = progress.matched + 1;
             progress.probe(next, newest_round);
         }
-        if progress.failures < retries_max {
+        progress.forget_inflight();
+        if may_repeat {
             progress.failures += 1;
             progress.waits_for = Wait::Nothing;
             self.pump(node, to);
         } else {
             progress.waits_for = Wait::Heartbeat;
         }
+    }
+}
+
+/// Whether the oldest entries on their way to a node have not been for longer than they may take.
+fn is_arriving(progress: &Progress, node: &Node, to: NodeId) -> bool {
+    let may_take_us = node.arrives_within_us(to, progress.inflight_bytes());
+    progress.oldest_in_flight_us(node.now).is_some_and(|in_flight_us| in_flight_us < may_take_us)
+}
+
+/// What the leader learns about the link to a node from an answer.
+pub(super) fn note_carried(node: &mut Node, from: NodeId, carried: Option<Carried>) {
+    if let Some(Carried { bytes, took_us }) = carried {
+        node.links.get_mut(from).on_bulk(bytes, took_us);
+    }
+}
+
+/// A message with many bytes has begun its way: until it can have arrived, a node that does not answer is not taken for gone.
+pub(super) fn is_on_the_way(progress: &mut Progress, node: &Node, to: NodeId, (last, bytes): (Index, usize)) {
+    progress.sent(progress.newest_round, last, bytes, node.now);
+    let busy_us = node.busy_us(to, progress.inflight_bytes());
+    if busy_us > 0 {
+        progress.busy_until = progress.busy_until.max(node.now.after_us(busy_us));
     }
 }
 
@@ -292,10 +338,12 @@ fn is_little(progress: &Progress, node: &Node) -> bool {
     last - sent < node.options.company_entries && node.log.bytes(sent, last) < node.options.company_bytes
 }
 
-fn has_window(progress: &Progress, node: &Node) -> bool {
-    progress.has_window(node.options.inflight_appends_max, node.options.inflight_bytes_max)
+fn has_window(progress: &Progress, node: &Node, to: NodeId) -> bool {
+    let bytes_max = node.options.inflight_bytes_max.min(2 * node.window_bytes(to));
+    progress.has_window(node.options.inflight_appends_max, bytes_max)
 }
 
-fn heard_from_us(progress: &mut Progress, node: &Node) {
-    progress.heartbeat_at = node.now.after_us(node.options.heartbeat_us);
+pub(super) fn heard_from_us(progress: &mut Progress, node: &Node, to: NodeId, round: Round) {
+    progress.newest_round = round;
+    progress.heartbeat_at = node.now.after_us(node.heartbeat_us(to));
 }

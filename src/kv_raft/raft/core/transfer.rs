@@ -19,7 +19,7 @@ pub(super) struct Transfer {
 impl Leadership {
     /// Begins to hand over: to a certain node, or to the one that has most of the log of those that answered lately.
     pub(super) fn transfer(&mut self, node: &mut Node, to: Option<NodeId>) {
-        let timeout_us = node.options.election_timeout_us;
+        let timeout_us = node.election_timeout_us();
         let can_lead = |id: &NodeId| {
             let is_there = |progress: &super::progress::Progress| {
                 progress.answered > 0 && progress.answered_at.after_us(timeout_us) > node.now

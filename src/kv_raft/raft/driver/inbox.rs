@@ -21,10 +21,12 @@ pub(in crate::kv_raft) type Told = Box<dyn FnOnce(Proposed) + Send>;
 pub(in crate::kv_raft::raft) enum Inbound {
     /// Another node asks.
     Request { from: NodeId, request: Request, answer: oneshot::Sender<Reply> },
-    /// Another node has answered.
-    Reply { from: NodeId, reply: Reply },
+    /// Another node has answered; how long that took, if the question had neither entries nor a piece of a snapshot.
+    Reply { from: NodeId, reply: Reply, round_trip: Option<Duration> },
     /// Another node has not answered.
     Failed { to: NodeId, sent: Sent },
+    /// A piece of a snapshot that is not there any more was to be sent.
+    SnapshotGone { to: NodeId, sent: Sent },
     /// Somebody wants commands in the log. What becomes of that is told at once, so that it takes no wake-up.
     Propose { commands: Vec<Command>, told: Told },
     /// Somebody wants to read.

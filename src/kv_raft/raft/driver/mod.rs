@@ -3,6 +3,7 @@
 //!
 //! `disk` is the thread that writes, `peers` are the ways to the other nodes.
 
+mod alarm;
 mod disk;
 mod inbox;
 mod peers;
@@ -10,15 +11,15 @@ mod state_log;
 mod status;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use self::alarm::Alarm;
 use self::disk::Disk;
-use self::peers::Peers;
+use self::peers::{Bounds, Peers};
 use self::state_log::{StateLog, log_received, log_space};
 use self::status::status_of;
 use super::contacts::Contacts;
@@ -28,14 +29,11 @@ use super::core::{
 };
 use super::storage::{SnapshotAccess, StorageError};
 use super::transport::Transport;
-use crate::services::raft::{Command, Index};
+use crate::services::raft::{Command, Index, NodeId};
 
 pub(super) use disk::DiskWatch;
 pub(super) use inbox::{Inbound, Inbox, Told};
 pub use status::Status;
-
-/// How long the alarm is set for at most.
-const ALARM_MAX: Duration = Duration::from_secs(3600);
 
 /// How many messages are taken from the inbox before their effects are carried out.
 const MESSAGES_PER_ROUND: usize = 512;
@@ -67,6 +65,8 @@ pub(super) struct Driver {
     reads: BTreeMap<Token, Vec<oneshot::Sender<ReadOutcome>>>,
     /// Who waits until this node does not lead.
     transfers: Vec<oneshot::Sender<()>>,
+    /// Whether a snapshot is being sent, which is kept readable for that.
+    sends_snapshot: bool,
     /// What the core is told before anything else.
     backlog: VecDeque<Input>,
     /// What the steps of this round want to persist.
@@ -112,6 +112,7 @@ impl Driver {
             answers: BTreeMap::new(),
             reads: BTreeMap::new(),
             transfers: Vec::new(),
+            sends_snapshot: false,
             backlog,
             persist: None,
         };
@@ -191,8 +192,14 @@ impl Driver {
                         self.leader_commit_index = self.leader_commit_index.max(committed);
                     }
                 }
-                Inbound::Reply { from, reply } => self.step(Input::Reply { from, reply }),
+                Inbound::Reply { from, reply, round_trip } => {
+                    if let Some(took) = round_trip {
+                        self.note_round_trip(from, took);
+                    }
+                    self.step(Input::Reply { from, reply });
+                }
                 Inbound::Failed { to, sent } => self.step(Input::Failed { to, sent }),
+                Inbound::SnapshotGone { to, sent } => self.step(Input::SnapshotGone { to, sent }),
                 Inbound::Propose { commands, told } => {
                     let mut proposals = Proposals::first(commands, told);
                     // Those that wait together go together: one write, one message to each node.
@@ -226,6 +233,13 @@ impl Driver {
             }
         }
         true
+    }
+
+    fn note_round_trip(&mut self, with: NodeId, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.step(Input::RoundTrip { with, us });
+        let round_trip_us = self.core.round_trip_us(with).unwrap_or(0);
+        self.peers.note_round_trip(with, round_trip_us, self.core.options().election_timeout_us);
     }
 
     fn token(&mut self) -> Token {
@@ -269,7 +283,9 @@ impl Driver {
             }
         }
         for (to, request) in requests {
-            if let Err(sent) = self.peers.send(to, request) {
+            let time = Duration::from_micros(self.core.time_limit_us(to, &request));
+            let bounds = Bounds { time, piece_bytes: self.core.piece_bytes(to) };
+            if let Err(sent) = self.peers.send(to, request, bounds) {
                 self.backlog.push_back(Input::Failed { to, sent });
             }
         }
@@ -314,6 +330,10 @@ impl Driver {
             let status = status_of(&self.core, self.disk_space, self.leader_commit_index);
             self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
         }
+        let sends_snapshot = self.core.sends_snapshot();
+        if std::mem::replace(&mut self.sends_snapshot, sends_snapshot) && !sends_snapshot {
+            self.peers.release_snapshots();
+        }
         if self.core.role() != Role::Leader {
             for waiting in self.transfers.drain(..) {
                 let _gone = waiting.send(());
@@ -323,30 +343,6 @@ impl Driver {
 
     fn has_more_to_hand_out(&self) -> bool {
         self.handed_out < self.core.commit_index() && !self.applies.is_closed()
-    }
-}
-
-/// Rings when a deadline is reached, or before: a deadline that has moved away is looked at again when the alarm rings, since
-/// setting a timer anew for every message costs a system call each time.
-struct Alarm {
-    origin: Instant,
-    timer: Pin<Box<Sleep>>,
-    set_for: Time,
-}
-
-impl Alarm {
-    fn new(origin: Instant) -> Self {
-        Self { origin, timer: Box::pin(tokio::time::sleep_until(origin)), set_for: Time(0) }
-    }
-
-    async fn by(&mut self, deadline: Time) {
-        if deadline < self.set_for || self.timer.is_elapsed() {
-            // What is too far off to be told is looked at again before.
-            let instant = self.origin.checked_add(Duration::from_micros(deadline.0));
-            self.timer.as_mut().reset(instant.unwrap_or_else(|| Instant::now() + ALARM_MAX));
-            self.set_for = deadline;
-        }
-        self.timer.as_mut().await;
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use traitwire::RpcError;
 use traitwire::log::LogThrottle;
-use traitwire::{RpcError, RpcResult};
 
 use super::Inbound;
 use crate::kv_raft::raft::contacts::Contacts;
@@ -16,24 +17,49 @@ use crate::kv_raft::raft::transport::Transport;
 use crate::services::raft::{InstallSnapshotArgs, NodeId, SnapshotProgress};
 
 /// How many calls may be under way to one node.
-const CALLS_MAX: usize = 32;
+const CALLS_MAX: usize = 64;
 
-/// How long a vote or a sign of life may take: longer than that, and it is too late to matter.
-const SHORT_TIMEOUT: Duration = Duration::from_millis(200);
+/// How often it is logged that a node is far away.
+const FAR_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
-/// How long entries or a piece of a snapshot may take, with what they need of the other node's disk.
-const LONG_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The bytes of a snapshot in one message; two thirds of what a server takes, for base64.
-const PIECE_BYTES: usize = 1 << 20;
+/// Which part of the election timeout a round trip may take before that is worth a warning.
+const FAR_PART: u64 = 5;
 
 /// The ways to all other nodes.
 pub(super) struct Peers {
     transport: Arc<dyn Transport>,
     snapshots: SnapshotAccess,
     inbox: mpsc::WeakSender<Inbound>,
-    calls: BTreeMap<NodeId, Arc<Semaphore>>,
+    peers: BTreeMap<NodeId, Peer>,
     contacts: Arc<Contacts>,
+}
+
+/// The way to one other node.
+struct Peer {
+    calls: Arc<Semaphore>,
+    far: LogThrottle,
+}
+
+/// What bounds a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// How long its answer may take.
+    pub(super) time: Duration,
+    /// The bytes of a piece of a snapshot, at most.
+    pub(super) piece_bytes: usize,
+}
+
+/// Why a request was not answered.
+enum Unanswered {
+    Failed(RpcError),
+    /// There is a newer snapshot than the one that was to be sent.
+    SnapshotGone,
+}
+
+impl From<RpcError> for Unanswered {
+    fn from(error: RpcError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Peers {
@@ -44,43 +70,71 @@ impl Peers {
         inbox: mpsc::WeakSender<Inbound>,
         contacts: Arc<Contacts>,
     ) -> Self {
-        let calls = nodes.into_iter().map(|node| (node, Arc::new(Semaphore::new(CALLS_MAX)))).collect();
-        Self { transport, snapshots, inbox, calls, contacts }
+        let peer =
+            || Peer { calls: Arc::new(Semaphore::new(CALLS_MAX)), far: LogThrottle::new(FAR_LOGGED_EVERY) };
+        let peers = nodes.into_iter().map(|node| (node, peer())).collect();
+        Self { transport, snapshots, inbox, peers, contacts }
     }
 
     /// Sends a request; what becomes of it arrives in the inbox. Gives it back as failed when too much is under way.
-    pub(super) fn send(&self, to: NodeId, request: Request) -> Result<(), Sent> {
+    pub(super) fn send(&self, to: NodeId, request: Request, bounds: Bounds) -> Result<(), Sent> {
         let sent = request.sent();
-        let permit =
-            self.calls.get(&to).and_then(|calls| calls.clone().try_acquire_owned().ok()).ok_or(sent)?;
+        let permit = self.peers.get(&to).and_then(|peer| peer.calls.clone().try_acquire_owned().ok());
+        let permit = permit.ok_or(sent)?;
         let transport = self.transport.clone();
         let snapshots = self.snapshots.clone();
         let inbox = self.inbox.clone();
         let contacts = self.contacts.clone();
+        // What entries and pieces of snapshots take depends on their length and on the other node's disk.
+        let small_since = (!request.is_bulk()).then(Instant::now);
         tokio::spawn(async move {
-            let timeout = timeout_of(&request);
             let call = async {
-                let request = complete(request, snapshots).await?;
-                transport.send(to, request).await
+                let request = complete(request, snapshots, bounds.piece_bytes).await?;
+                Ok(transport.send(to, request).await?)
             };
-            let outcome = match tokio::time::timeout(timeout, call).await {
+            let outcome = match tokio::time::timeout(bounds.time, call).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(RpcError::deadline_exceeded("no answer in time")),
+                Err(_) => Err(RpcError::deadline_exceeded("no answer in time").into()),
             };
             drop(permit);
-            contacts.note(to, outcome.as_ref());
+            match &outcome {
+                Ok(reply) => contacts.note(to, Ok(reply)),
+                Err(Unanswered::Failed(error)) => contacts.note::<Reply>(to, Err(error)),
+                // Nothing was sent.
+                Err(Unanswered::SnapshotGone) => {}
+            }
             log_snapshot_sent(to, &outcome);
             // A driver that has ended wants no answers.
             if let Some(inbox) = inbox.upgrade() {
-                let _ended = inbox.send(inbound(to, sent, outcome)).await;
+                let _ended = inbox.send(inbound(to, sent, outcome, small_since)).await;
             }
         });
         Ok(())
     }
+
+    /// No snapshot is being sent any more.
+    pub(super) fn release_snapshots(&self) {
+        self.snapshots.snapshots.release();
+    }
+
+    /// Warns of a node that is so far away that elections take longer than configured.
+    pub(super) fn note_round_trip(&self, to: NodeId, round_trip_us: u64, election_timeout_us: u64) {
+        if FAR_PART * round_trip_us > election_timeout_us
+            && let Some(peer) = self.peers.get(&to)
+            && peer.far.permit().is_some()
+        {
+            let (round_trip_ms, timeout_ms) = (round_trip_us / 1_000, election_timeout_us / 1_000);
+            tracing::warn!(
+                peer = to,
+                "a round trip to node {to} takes {round_trip_ms} ms, more than a fifth of the election timeout \
+                 of {timeout_ms} ms: elections wait longer; see `--election-timeout`"
+            );
+        }
+    }
 }
 
 /// Logs that another node has received the whole of a snapshot.
-fn log_snapshot_sent(to: NodeId, outcome: &RpcResult<Reply>) {
+fn log_snapshot_sent(to: NodeId, outcome: &Result<Reply, Unanswered>) {
     static SENT: LogThrottle = LogThrottle::new(Duration::from_secs(1));
     if let Ok(Reply::Snapshot(reply)) = outcome
         && reply.progress == SnapshotProgress::Installed
@@ -90,31 +144,28 @@ fn log_snapshot_sent(to: NodeId, outcome: &RpcResult<Reply>) {
     }
 }
 
-fn inbound(from: NodeId, sent: Sent, outcome: RpcResult<Reply>) -> Inbound {
+fn inbound(from: NodeId, sent: Sent, outcome: Result<Reply, Unanswered>, since: Option<Instant>) -> Inbound {
     match outcome {
-        Ok(reply) => Inbound::Reply { from, reply },
-        Err(error) => {
+        Ok(reply) => Inbound::Reply { from, reply, round_trip: since.map(|since| since.elapsed()) },
+        Err(Unanswered::SnapshotGone) => Inbound::SnapshotGone { to: from, sent },
+        Err(Unanswered::Failed(error)) => {
             tracing::debug!(to = from, ?sent, "no answer: {error}");
             Inbound::Failed { to: from, sent }
         }
     }
 }
 
-fn timeout_of(request: &Request) -> Duration {
-    match request {
-        Request::Append(args) if !args.entries.is_empty() => LONG_TIMEOUT,
-        Request::Snapshot(_) => LONG_TIMEOUT,
-        Request::Append(_) | Request::PreVote(_) | Request::Vote(_) | Request::TimeoutNow(_) => SHORT_TIMEOUT,
-    }
-}
-
 /// Puts the bytes into a piece of a snapshot.
-async fn complete(request: Request, snapshots: SnapshotAccess) -> RpcResult<Request> {
+async fn complete(
+    request: Request,
+    snapshots: SnapshotAccess,
+    piece_bytes: usize,
+) -> Result<Request, Unanswered> {
     let Request::Snapshot(args) = request else { return Ok(request) };
     let (snapshot, offset) = (args.snapshot.clone(), args.offset);
-    let read = snapshots.run(move |it| it.read(&snapshot, offset, PIECE_BYTES)).await;
+    let read = snapshots.run(move |it| it.read(&snapshot, offset, piece_bytes)).await;
     let piece = read.map_err(|_| RpcError::internal("reading the snapshot was interrupted"))?;
     let piece = piece.map_err(|error| RpcError::internal(format!("cannot read the snapshot: {error}")))?;
-    let (data, last) = piece.ok_or_else(|| RpcError::unavailable("there is a newer snapshot"))?;
+    let (data, last) = piece.ok_or(Unanswered::SnapshotGone)?;
     Ok(Request::Snapshot(InstallSnapshotArgs { data, last, ..args }))
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::super::core::{DiskSpace, Op};
 use super::log_state::LogState;
+use super::readable::Readable;
 use super::{Opened, Snapshots, Storage, StorageError};
 use crate::services::raft::{SnapshotBytes, SnapshotMeta};
 
@@ -17,14 +18,14 @@ pub struct Memory(Arc<Mutex<Synced>>);
 #[derive(Default)]
 struct Synced {
     log: LogState,
-    snapshot: Option<(SnapshotMeta, Bytes)>,
+    snapshots: Readable<Bytes>,
 }
 
 impl Memory {
     /// Opens a storage with what the ones before have synced. There should be one at a time.
     pub fn open(&self) -> Opened {
         let mut synced = self.locked();
-        let snapshot = synced.snapshot.as_ref().map(|(meta, _)| meta.clone());
+        let snapshot = synced.snapshots.newest_meta().cloned();
         synced.log.reconcile(snapshot.as_ref()).expect("a snapshot is there before entries are compacted");
         let restored = synced.log.clone().restored(snapshot);
         drop(synced);
@@ -38,8 +39,8 @@ impl Memory {
 
     fn publish(&self, meta: SnapshotMeta, state: Bytes) {
         let mut synced = self.locked();
-        if synced.snapshot.as_ref().is_none_or(|(newest, _)| newest.last_index < meta.last_index) {
-            synced.snapshot = Some((meta, state));
+        if synced.snapshots.newest_meta().is_none_or(|newest| newest.last_index < meta.last_index) {
+            synced.snapshots.publish(meta, state);
         }
     }
 }
@@ -115,16 +116,19 @@ impl Snapshots for Memory {
         offset: u64,
         bytes_max: usize,
     ) -> Result<Option<(SnapshotBytes, bool)>, StorageError> {
-        let synced = self.locked();
-        let newest = synced.snapshot.as_ref().filter(|(newest, _)| newest == meta);
-        Ok(newest.map(|(_, state)| {
+        let state = self.locked().snapshots.read(meta);
+        Ok(state.map(|state| {
             let begin = usize::try_from(offset).unwrap_or(usize::MAX).min(state.len());
             let end = begin.saturating_add(bytes_max).min(state.len());
             (SnapshotBytes(state.slice(begin..end)), end == state.len())
         }))
     }
 
+    fn release(&self) {
+        self.locked().snapshots.release();
+    }
+
     fn newest(&self) -> Option<SnapshotMeta> {
-        self.locked().snapshot.as_ref().map(|(meta, _)| meta.clone())
+        self.locked().snapshots.newest_meta().cloned()
     }
 }

@@ -9,6 +9,7 @@ mod log_state;
 mod memory;
 mod paced;
 mod persister;
+mod readable;
 mod snapshot_file;
 mod snapshots;
 pub mod wal;
@@ -84,8 +85,9 @@ pub trait Snapshots: Send + Sync {
     /// Nothing is lost by an error here: the snapshot of before stays.
     fn save(&self, meta: &SnapshotMeta, state: &mut dyn io::Read) -> Result<(), StorageError>;
 
-    /// A piece of the newest snapshot, of at most `bytes_max` bytes, and whether it is the last one; nothing when `meta` is not
-    /// the newest snapshot any more.
+    /// A piece of a snapshot, of at most `bytes_max` bytes, and whether it is the last one; nothing when that snapshot is not
+    /// there any more. A snapshot that is being read stays readable when there is a newer one, as long as pieces of it
+    /// are read between one newer snapshot and the next; [`OLDER_MAX`] of them at most.
     ///
     /// # Errors
     /// When the disk does not give what it was given.
@@ -96,9 +98,15 @@ pub trait Snapshots: Send + Sync {
         bytes_max: usize,
     ) -> Result<Option<(SnapshotBytes, bool)>, StorageError>;
 
+    /// Says that snapshots older than the newest are not wanted any more.
+    fn release(&self);
+
     /// Which snapshot is the newest.
     fn newest(&self) -> Option<SnapshotMeta>;
 }
+
+/// How many snapshots beside the newest one stay readable for those who are reading them.
+pub const OLDER_MAX: usize = 2;
 
 /// The snapshots of a node, for its tasks.
 #[derive(Clone)]

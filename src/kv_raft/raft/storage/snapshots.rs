@@ -1,10 +1,12 @@
-//! The snapshots of a node, as files of a [`Disk`]: the newest one, and those that are being written.
+//! The snapshots of a node, as files of a [`Disk`]: the newest one, older ones that are still being read, and those that
+//! are being written.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::core::Op;
+use super::readable::Readable;
 use super::snapshot_file::{Reader, Writer};
 use super::{Disk, Snapshots, StorageError};
 use crate::services::raft::{SnapshotBytes, SnapshotMeta};
@@ -15,12 +17,13 @@ const UNFINISHED: &str = ".tmp";
 /// The snapshots on a [`Disk`].
 ///
 /// A snapshot is written and synced under a temporary name, then gets its own name, durably, and only then the older ones
-/// are removed. What has a snapshot's name is whole.
+/// are removed. What has a snapshot's name is whole. An older one that is being read stays open, so the system keeps its
+/// bytes until nobody reads it any more.
 pub(super) struct SnapshotFiles {
     disk: Arc<dyn Disk>,
     /// Held while a snapshot takes the place of the newest one, so that no older one ever does.
     publishing: Mutex<()>,
-    newest: Mutex<Option<Arc<Reader>>>,
+    readable: Mutex<Readable<Arc<Reader>>>,
     /// Makes temporary names.
     begun: AtomicU64,
 }
@@ -40,19 +43,19 @@ impl SnapshotFiles {
         }
         let newest = newest_in(&*disk)?.map(Arc::new);
         let files =
-            Self { disk, publishing: Mutex::default(), newest: Mutex::default(), begun: AtomicU64::new(0) };
+            Self { disk, publishing: Mutex::default(), readable: Mutex::default(), begun: AtomicU64::new(0) };
         if let Some(newest) = newest {
             // Its name may have been given by a process that did not come to sync it.
             files.disk.sync_names().map_err(StorageError::io(&*files.disk, ""))?;
             files.remove_older(&file_name(&newest.meta))?;
-            *files.newest() = Some(newest);
+            files.readable().publish(newest.meta.clone(), newest);
         }
         Ok(Arc::new(files))
     }
 
     /// Which snapshot is the newest.
     pub(super) fn newest_meta(&self) -> Option<SnapshotMeta> {
-        self.newest().as_ref().map(|newest| newest.meta.clone())
+        self.readable().newest_meta().cloned()
     }
 
     /// That the state of a snapshot is on the disk, in this or a newer one.
@@ -112,7 +115,7 @@ impl SnapshotFiles {
         };
         rename().map_err(StorageError::io(&*self.disk, &name))?;
         let reader = Reader::open(&*self.disk, &name)?;
-        *self.newest() = Some(Arc::new(reader));
+        self.readable().publish(reader.meta.clone(), Arc::new(reader));
         self.remove_older(&name)
     }
 
@@ -129,8 +132,8 @@ impl SnapshotFiles {
         Ok(())
     }
 
-    fn newest(&self) -> MutexGuard<'_, Option<Arc<Reader>>> {
-        locked(&self.newest)
+    fn readable(&self) -> MutexGuard<'_, Readable<Arc<Reader>>> {
+        locked(&self.readable)
     }
 }
 
@@ -153,10 +156,13 @@ impl Snapshots for SnapshotFiles {
         offset: u64,
         bytes_max: usize,
     ) -> Result<Option<(SnapshotBytes, bool)>, StorageError> {
-        let newest = self.newest().clone();
-        let Some(reader) = newest.filter(|newest| newest.meta == *meta) else { return Ok(None) };
+        let Some(reader) = self.readable().read(meta) else { return Ok(None) };
         let (bytes, last) = reader.read(offset, bytes_max)?;
         Ok(Some((SnapshotBytes(bytes.into()), last)))
+    }
+
+    fn release(&self) {
+        self.readable().release();
     }
 
     fn newest(&self) -> Option<SnapshotMeta> {

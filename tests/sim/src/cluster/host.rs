@@ -4,11 +4,11 @@ use traitwire_kv::kv_raft::raft::core::{
     DiskSpace, Effects, Event as CoreEvent, Input, Op, Persist, Proposed, Reply, Request, Role, Time,
 };
 use traitwire_kv::kv_raft::raft::storage::StorageError;
-use traitwire_kv::services::raft::{AppendOutcome, NodeId};
+use traitwire_kv::services::raft::{AppendOutcome, Entry, NodeId, Payload};
 
 use super::{Cluster, Event, NodeEvent};
 use crate::host_bug::HostBug;
-use crate::network::{Fate, at};
+use crate::network::{Fate, Letter, at};
 use crate::node::{Call, CallId, CrashPoint};
 use crate::violation::{Rule, Violation};
 
@@ -74,11 +74,14 @@ impl Cluster {
         self.counts.vote_requests += u64::from(matches!(request, Request::Vote(_) | Request::PreVote(_)));
         let id = self.clients.name();
         let (now, sent) = (self.now, request.sent());
-        let timeout_us = self.plan.host.call_timeout_us;
-        let piece_bytes = self.plan.host.piece_bytes;
         let Some(life) = self.life(from) else { return Ok(()) };
-        life.calls.push_back(Call { id, to, sent, until: now + timeout_us, open: true });
-        let is_watched = std::mem::replace(&mut life.calls_watched, true);
+        let timeout_us = life.core.time_limit_us(to, &request);
+        let piece_bytes = life.core.piece_bytes(to);
+        let small_since = (!request.is_bulk()).then_some(now);
+        let until = now + timeout_us;
+        life.calls.push_back(Call { id, to, sent, small_since, until, open: true });
+        let is_watched = until >= life.calls_watched;
+        life.calls_watched = life.calls_watched.min(until);
         let number = life.number;
         let mut has_bytes = true;
         if let Request::Snapshot(args) = &mut request {
@@ -88,16 +91,19 @@ impl Cluster {
                 // There is a newer one, of which the core is about to hear.
                 None => has_bytes = false,
             }
-            self.counts.pieces += 1;
         }
+        if !has_bytes {
+            life.end_call(id);
+            self.add_for(from, 0, NodeEvent::SnapshotGone { of: number, to, sent });
+            return Ok(());
+        }
+        let bytes = bytes_of(&request);
+        self.counts.pieces += u64::from(matches!(request, Request::Snapshot(_)));
+        self.counts.bytes += bytes as u64;
         if !is_watched {
             self.add_for(from, timeout_us, NodeEvent::CallsExpire(number));
         }
-        let fate = match has_bytes {
-            true => self.network.request(&mut self.random, from, to),
-            false => Fate::Lost { reported_after_us: Some(0) },
-        };
-        match fate {
+        match self.network.request(&mut self.random, Letter { from, to, bytes, now }) {
             Fate::Arrives { after_us, again_after_us } => {
                 if let Some(after_us) = again_after_us {
                     self.add_for(
@@ -154,7 +160,8 @@ impl Cluster {
             return Ok(());
         };
         self.invariants.on_answer(id, to, &reply)?;
-        match self.network.reply(&mut self.random, id, to) {
+        let letter = Letter { from: id, to, bytes: 0, now: self.now };
+        match self.network.reply(&mut self.random, letter) {
             Fate::Arrives { after_us, again_after_us } => {
                 if let Some(after_us) = again_after_us {
                     self.add_for(to, after_us, NodeEvent::Reply { from: id, call, reply: reply.clone() });
@@ -173,7 +180,12 @@ impl Cluster {
         call: CallId,
         reply: Reply,
     ) -> Result<(), Violation> {
-        let was_awaited = self.life(id).and_then(|life| life.end_call(call)).is_some();
+        let awaited = self.life(id).and_then(|life| life.end_call(call));
+        let was_awaited = awaited.is_some();
+        if let Some(Call { to, small_since: Some(since), .. }) = awaited {
+            let us = self.now - since;
+            self.step(id, Input::RoundTrip { with: to, us })?;
+        }
         let stale = self.network.profile.deliver_stale;
         if !was_awaited && !self.chance(stale) {
             return Ok(());
@@ -194,12 +206,11 @@ impl Cluster {
         }
         let Some(life) = self.life(id) else { return Ok(()) };
         let number = life.number;
-        match life.calls.front() {
-            Some(call) => {
-                let after_us = call.until - now;
-                self.add_for(id, after_us, NodeEvent::CallsExpire(number));
-            }
-            None => life.calls_watched = false,
+        life.calls_watched =
+            life.calls.iter().filter(|call| call.open).map(|call| call.until).min().unwrap_or(u64::MAX);
+        if life.calls_watched < u64::MAX {
+            let after_us = life.calls_watched - now;
+            self.add_for(id, after_us, NodeEvent::CallsExpire(number));
         }
         Ok(())
     }
@@ -339,6 +350,24 @@ impl Cluster {
             }
             Err(error) => Err(cannot(id, "be idle", &error)),
         }
+    }
+}
+
+/// What a request carries on its link.
+fn bytes_of(request: &Request) -> usize {
+    match request {
+        Request::Append(args) => args.entries.iter().map(bytes_of_entry).sum(),
+        // In base64.
+        Request::Snapshot(args) => args.data.0.len() / 3 * 4,
+        Request::PreVote(_) | Request::Vote(_) | Request::TimeoutNow(_) => 0,
+    }
+}
+
+/// What an entry adds to the message that brings it.
+pub(super) fn bytes_of_entry(entry: &Entry) -> usize {
+    40 + match &entry.payload {
+        Payload::Command(command) => command.json().len(),
+        Payload::Blank | Payload::Membership(_) => 0,
     }
 }
 

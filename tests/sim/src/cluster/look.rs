@@ -1,7 +1,7 @@
 //! What a scenario sees of a cluster, and what it does to it.
 
 use traitwire_kv::kv_raft::raft::core::{Core, Input, Proposed, Role};
-use traitwire_kv::services::raft::{Index, NodeId, Term};
+use traitwire_kv::services::raft::{Command, Index, NodeId, Term};
 
 use super::{Cluster, Counts, Event};
 use crate::client::NOBODY;
@@ -136,6 +136,32 @@ impl Cluster {
             }
         }
         Ok(Some((first, term)))
+    }
+
+    /// Lets a node propose one command of so many bytes that changes nothing.
+    ///
+    /// # Errors
+    /// When that breaks a rule.
+    pub fn propose_bytes(&mut self, id: NodeId, bytes: usize) -> Result<Option<(Index, Term)>, Violation> {
+        let filler = Command::new(&"x".repeat(bytes)).expect("a text has a JSON form");
+        match self.step(id, Input::Propose(vec![filler]))? {
+            Some(Proposed::Accepted { first, term }) => Ok(Some((first, term))),
+            Some(Proposed::Refused(_)) | None => Ok(None),
+        }
+    }
+
+    /// The disk of a node syncs nothing for this long.
+    pub fn stall_disk(&mut self, id: NodeId, us: u64) {
+        let until = self.now + us;
+        self.node(id).stalled_until = until;
+    }
+
+    /// What the last entries of a node's log count for in [`Counts::bytes`](super::Counts::bytes), sent once.
+    pub fn bytes_of_last(&self, id: NodeId, entries: u64) -> u64 {
+        let Some(core) = self.core(id) else { return 0 };
+        let last = core.last_index();
+        let entries = (last + 1 - entries..=last).filter_map(|index| core.entry(index));
+        entries.map(|entry| super::host::bytes_of_entry(entry) as u64).sum()
     }
 
     /// Lets a node hand over its leadership.

@@ -8,6 +8,7 @@ use super::{Cluster, NodeEvent, is_full};
 use crate::host_bug::HostBug;
 use crate::machine::{Machine, Put};
 use crate::node::CrashPoint;
+use crate::plan::HostSettings;
 use crate::violation::{Rule, Violation};
 
 /// The bytes of entries that are taken from a core at once.
@@ -65,7 +66,7 @@ impl Cluster {
 
     /// Takes the state of a snapshot.
     fn restore(&mut self, id: NodeId, snapshot: &SnapshotMeta) -> Result<(), Violation> {
-        let piece_bytes = self.plan.host.piece_bytes;
+        let HostSettings { piece_bytes, ballast_bytes, .. } = self.plan.host;
         let passed_over = self.plan.has(HostBug::SnapshotPassedOver);
         let Some(life) = self.life(id) else { return Ok(()) };
         let mut bytes = Vec::new();
@@ -82,7 +83,8 @@ impl Cluster {
                 None => return Ok(()),
             }
         }
-        let machine = Machine::restore(&bytes)
+        let state = &bytes[..bytes.len().saturating_sub(ballast_bytes)];
+        let machine = Machine::restore(state)
             .ok_or_else(|| Violation::new(Rule::Storage, format!("node {id} has a snapshot that is none")))?;
         let index = snapshot.last_index;
         life.applied = index;
@@ -97,7 +99,7 @@ impl Cluster {
     }
 
     fn save_if_due(&mut self, id: NodeId) -> Result<(), Violation> {
-        let every = self.plan.host.snapshot_every;
+        let (every, ballast_bytes) = (self.plan.host.snapshot_every, self.plan.host.ballast_bytes);
         let save_us = self.plan.host.save_us.draw(&mut self.random);
         let (early, ahead) =
             (self.plan.has(HostBug::SnapshotReportedEarly), self.plan.has(HostBug::SnapshotNamedAhead));
@@ -120,6 +122,7 @@ impl Cluster {
                 };
             }
         }
+        bytes.resize(bytes.len() + ballast_bytes, 0);
         life.saved = index;
         life.saving = Some((snapshot.clone(), bytes));
         let number = life.number;

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use traitwire::{Bytes, Call, InProcess, Retry, RpcClient, RpcError, RpcResult, Transport};
 use traitwire_kv::services::raft::NodeId;
 
 use super::book::Book;
 use super::plan::StackPlan;
-use crate::network::{Fate, Network, Profile};
+use crate::network::{Fate, Letter, Network, Profile};
 
 /// Who is at an end of a link: a node by its id, or a client by a number above all of those.
 pub(super) type End = u64;
@@ -19,6 +20,7 @@ pub(super) type End = u64;
 pub(super) struct Net {
     nodes: u64,
     book: Arc<Book>,
+    began: Instant,
     state: Mutex<State>,
 }
 
@@ -56,7 +58,7 @@ impl Net {
         let ends = nodes + plan.all_clients();
         let [between, in_front] = profiles.map(|profile| Network::new(ends, profile));
         let state = State { between, in_front, random, servers: BTreeMap::new(), calls: 0 };
-        Arc::new(Self { nodes, book, state: Mutex::new(state) })
+        Arc::new(Self { nodes, book, began: Instant::now(), state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -115,11 +117,13 @@ impl Net {
         self.state().servers.get(&id).cloned()
     }
 
-    fn fate(&self, from: End, to: End, is_reply: bool) -> Fate {
+    fn fate(&self, (from, to): (End, End), bytes: usize, is_reply: bool) -> Fate {
+        let now = u64::try_from(self.began.elapsed().as_micros()).expect("runs are short");
         let mut state = self.state();
         state.calls += u64::from(!is_reply);
         let (network, random) = state.network(self.is_between(from, to));
-        if is_reply { network.reply(random, from, to) } else { network.request(random, from, to) }
+        let letter = Letter { from, to, bytes, now };
+        if is_reply { network.reply(random, letter) } else { network.request(random, letter) }
     }
 
     /// When a caller hears that there is nobody, if it does.
@@ -131,7 +135,7 @@ impl Net {
 
     /// Takes a call to a node and its reply back; nothing when the caller never hears of it again.
     async fn carry(self: Arc<Self>, from: End, to: NodeId, call: Call) -> Option<RpcResult<Bytes>> {
-        let (after_us, again_after_us) = match self.fate(from, to, false) {
+        let (after_us, again_after_us) = match self.fate((from, to), call.arguments.len(), false) {
             Fate::Lost { reported_after_us } => return broken(reported_after_us).await,
             Fate::Arrives { after_us, again_after_us } => (after_us, again_after_us),
         };
@@ -158,7 +162,8 @@ impl Net {
             () = gone.notified() => return broken(self.report(from, to)).await,
             reply = server.send(call) => reply,
         };
-        match self.fate(to, from, true) {
+        let bytes = reply.as_ref().map_or(0, Bytes::len);
+        match self.fate((to, from), bytes, true) {
             Fate::Lost { reported_after_us } => broken(reported_after_us).await,
             Fate::Arrives { after_us, again_after_us: _ } => {
                 wait(after_us).await;

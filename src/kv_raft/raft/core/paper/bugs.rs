@@ -67,6 +67,8 @@ mod tests {
             NoStickiness => (a_leader_that_is_heard_of_is_not_replaced, Some("pre_vote")),
             NoCheckQuorum => (a_leader_without_a_majority_steps_down, Some("step_down")),
             NoRetry => (a_leader_repeats_what_fails, Some("retries")),
+            LatePieceRestarts => (a_late_piece_of_an_older_snapshot_changes_nothing, None),
+            SnapshotAheadOfDisk => (a_snapshot_is_named_once_its_own_disk_has_it, None),
         }
     }
 

@@ -196,3 +196,43 @@ fn entries_of_a_term_before_the_snapshots_are_not_taken() {
     assert!(node.log().is_empty());
     assert_eq!(node.appends(2, append(5, (5, 0), &[3, 4], 0)), AppendOutcome::Matched(7));
 }
+
+/// 7: a piece of an older snapshot that comes late, the first one included, does not restart the transfer of a newer one.
+#[test]
+pub(super) fn a_late_piece_of_an_older_snapshot_changes_nothing() {
+    let piece = |last_index, offset, data: &'static [u8], last| {
+        let snapshot = SnapshotMeta { last_index, last_term: 1, membership: Membership::of(1..=3) };
+        let data = SnapshotBytes(data.into());
+        Request::Snapshot(InstallSnapshotArgs { term: 4, round: 1, snapshot, offset, data, last })
+    };
+    for (offset, last) in [(0, false), (0, true), (2, false), (4, false)] {
+        let mut node = Node::new(3, 4, &[1]);
+        let mut progress = |request| match node.ask(2, request) {
+            Some(Reply::Snapshot(reply)) => reply.progress,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(progress(piece(5, 0, b"old", false)), SnapshotProgress::Next(3));
+        assert_eq!(progress(piece(9, 0, b"ne", false)), SnapshotProgress::Next(2));
+        progress(piece(5, offset, b"late", last));
+        assert_eq!(progress(piece(9, 2, b"w", true)), SnapshotProgress::Installed, "{offset} {last}");
+        assert_eq!(node.core.snapshot().map(|snapshot| snapshot.last_index), Some(9));
+    }
+}
+
+/// 7 and 10.2.1 of the dissertation: others may have committed what this node's own disk does not have; after a crash, a
+/// snapshot of that would be ahead of the node's log and term.
+#[test]
+pub(super) fn a_snapshot_is_named_once_its_own_disk_has_it() {
+    let mut node = Node::new(3, 4, &[1]);
+    node.lead();
+    node.writes = false;
+    let commands = ["a", "b"].map(|command| crate::services::raft::Command::new(command).unwrap());
+    node.step(Input::Propose(commands.into()));
+    node.matched(2, 4);
+    node.matched(3, 4);
+    assert_eq!((node.core.commit_index(), node.core.durable_index()), (4, 2));
+    assert!(node.core.snapshot_meta(2).is_some());
+    assert_eq!((node.core.snapshot_meta(3), node.core.snapshot_meta(4)), (None, None));
+    node.write();
+    assert_eq!(node.core.snapshot_meta(4).map(|snapshot| snapshot.last_term), Some(5));
+}

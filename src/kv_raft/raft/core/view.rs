@@ -1,0 +1,151 @@
+//! What a host may ask of a core between two steps. Nothing here changes anything.
+
+use super::bugs::Bug;
+use super::io::{Request, Role, Time};
+use super::options::Options;
+use super::{Committed, Core, State};
+use crate::services::raft::{Entry, Index, Membership, NodeId, SnapshotMeta, Term};
+
+impl Core {
+    /// What follows the entries up to `after` for the state machine: a snapshot, or committed entries of about
+    /// `bytes_max` bytes.
+    pub fn committed(&self, after: Index, bytes_max: usize) -> Committed {
+        if after < self.node.log.base_index() {
+            return match &self.node.snapshot {
+                Some(snapshot) if self.node.snapshot_is_durable() => Committed::Snapshot(snapshot.clone()),
+                Some(_) | None => Committed::Nothing,
+            };
+        }
+        let count = usize::try_from(self.node.commit.saturating_sub(after)).unwrap_or(usize::MAX);
+        let entries = self.node.log.slice(after + 1, count, bytes_max);
+        if entries.is_empty() { Committed::Nothing } else { Committed::Entries { first: after + 1, entries } }
+    }
+
+    /// What a snapshot of the state after the entry at `index` is called; nothing when the log does not tell any more, or
+    /// when that entry is not committed, or not safe on this node's disk. A snapshot that is ahead of the disk would be of a
+    /// later term than the node after a crash.
+    pub fn snapshot_meta(&self, index: Index) -> Option<SnapshotMeta> {
+        let ahead = self.node.has(Bug::SnapshotAheadOfDisk);
+        let durable = if ahead { Index::MAX } else { self.node.log.durable_index() };
+        let is_safe = index > 0 && index <= self.node.commit.min(durable);
+        let last_term = self.node.log.term_at(index).filter(|_| is_safe)?;
+        let membership = self.node.membership_at(index).clone();
+        Some(SnapshotMeta { last_index: index, last_term, membership })
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &Options {
+        &self.node.options
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.node.id()
+    }
+
+    /// The other nodes of the cluster.
+    pub fn others(&self) -> Vec<NodeId> {
+        self.node.others()
+    }
+
+    /// What the node is.
+    pub fn role(&self) -> Role {
+        match &self.state {
+            State::Follower => Role::Follower,
+            State::PreCandidate(_) => Role::PreCandidate,
+            State::Candidate(_) => Role::Candidate,
+            State::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// The term that the node is in.
+    pub fn term(&self) -> Term {
+        self.node.term
+    }
+
+    /// Whether the disk has that term. Until then a crash may take it back, so it is not to be told.
+    pub fn term_is_durable(&self) -> bool {
+        self.node.vote_is_durable()
+    }
+
+    /// Whom the node has voted for in its term.
+    pub fn voted_for(&self) -> Option<NodeId> {
+        self.node.voted_for
+    }
+
+    /// The leader of this term, if it is known.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.node.leader
+    }
+
+    /// Up to where entries are known to be committed.
+    pub fn commit_index(&self) -> Index {
+        self.node.commit
+    }
+
+    /// The index of the last entry.
+    pub fn last_index(&self) -> Index {
+        self.node.log.last_index()
+    }
+
+    /// Up to where the log is safe on this node's disk.
+    pub fn durable_index(&self) -> Index {
+        self.node.log.durable_index()
+    }
+
+    /// The index before the first entry that is still there.
+    pub fn base_index(&self) -> Index {
+        self.node.log.base_index()
+    }
+
+    /// The entry at `index`, if it is there.
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
+        self.node.log.get(index)
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> Option<&SnapshotMeta> {
+        self.node.snapshot.as_ref()
+    }
+
+    /// Who belongs to the cluster.
+    pub fn membership(&self) -> &Membership {
+        self.node.membership()
+    }
+
+    /// For a leader: up to where the log of another node is known to be its own, and when that node last answered.
+    pub fn progress(&self, node: NodeId) -> Option<(Index, Time)> {
+        match &self.state {
+            State::Leader(leadership) => leadership.progress(node),
+            State::Follower | State::PreCandidate(_) | State::Candidate(_) => None,
+        }
+    }
+
+    /// How long the host waits for the answer to a request that was just given to it, in microseconds. Then it says
+    /// [`Input::Failed`].
+    pub fn time_limit_us(&self, to: NodeId, request: &Request) -> u64 {
+        let bytes = match &self.state {
+            State::Leader(leadership) if request.is_bulk() => leadership.bytes_on_the_way(to).max(1),
+            State::Leader(_) | State::Follower | State::PreCandidate(_) | State::Candidate(_) => 0,
+        };
+        self.node.time_limit_us(to, bytes)
+    }
+
+    /// How many bytes of a snapshot a message to this node brings: what the link carries in about half a second.
+    pub fn piece_bytes(&self, to: NodeId) -> usize {
+        self.node.piece_bytes(to)
+    }
+
+    /// How long a round trip to this node takes lately, in microseconds, if it has ever answered.
+    pub fn round_trip_us(&self, to: NodeId) -> Option<u64> {
+        self.node.links.get(to)?.round_trip(self.node.now)
+    }
+
+    /// Whether this node is sending a snapshot to another one, so that the host must keep it readable.
+    pub fn sends_snapshot(&self) -> bool {
+        match &self.state {
+            State::Leader(leadership) => leadership.first_sent_snapshot().is_some(),
+            State::Follower | State::PreCandidate(_) | State::Candidate(_) => false,
+        }
+    }
+}
