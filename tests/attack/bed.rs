@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use traitwire::{KVError, KvClient};
 
 use crate::DESCRIPTORS_MAX;
-use crate::attacks::{Attack, BIG_KEY, BIG_VALUE_BYTES, FORBIDDEN_KEY};
+use crate::attacks::{Attack, BIG_KEY, BIG_VALUE_BYTES, FORBIDDEN_KEY, MEDIUM_KEY, MEDIUM_VALUE_BYTES};
 use crate::common::kv_cluster::{Cluster, drained, load_at, soon};
 use crate::wire::Counts;
 
@@ -60,8 +60,9 @@ impl Bed {
         let cluster = Cluster::start_exposed(NODES, DESCRIPTORS_MAX).await;
         let leader = cluster.leader().await;
         let clients: Vec<_> = (0..CLIENTS).map(|_| cluster.client()).collect();
-        let value = "v".repeat(BIG_VALUE_BYTES);
-        assert_eq!(soon(clients[0].put(BIG_KEY, &value, 0)).await, Ok(()));
+        for (key, bytes) in [(BIG_KEY, BIG_VALUE_BYTES), (MEDIUM_KEY, MEDIUM_VALUE_BYTES)] {
+            assert_eq!(soon(clients[0].put(key, &"v".repeat(bytes), 0)).await, Ok(()));
+        }
         let is_over = Arc::new(AtomicBool::new(false));
         let load = {
             let is_over = Arc::clone(&is_over);
@@ -187,7 +188,7 @@ impl Bed {
         let puts = drained(self.load, Instant::now()).await;
         assert!(puts > 0, "nothing was written at all");
         let reader = self.cluster.client();
-        for key in (0..KEYS).map(key).chain([BIG_KEY.to_owned()]) {
+        for key in (0..KEYS).map(key).chain([BIG_KEY, MEDIUM_KEY].map(str::to_owned)) {
             let _recorded = soon(reader.get(&key)).await;
         }
         let forbidden = soon(reader.get(FORBIDDEN_KEY)).await;

@@ -16,6 +16,9 @@ use crate::wire::Targets;
 /// The key under which the suite stores [`BIG_VALUE_BYTES`], for replies that are much larger than their requests.
 pub(crate) const BIG_KEY: &str = "big";
 pub(crate) const BIG_VALUE_BYTES: usize = 3_000_000;
+/// The same for attacks that try how much is held, and not how fast a machine can copy.
+pub(crate) const MEDIUM_KEY: &str = "medium";
+pub(crate) const MEDIUM_VALUE_BYTES: usize = 300_000;
 /// The key that only refused requests try to write.
 pub(crate) const FORBIDDEN_KEY: &str = "forbidden";
 
@@ -34,7 +37,7 @@ pub(crate) enum Attack {
     ReplyFlood,
     /// Batches of 4,096 calls of `rpc.discover`.
     DiscoverFlood,
-    /// 200 clients that ask for large batches and never read.
+    /// 200 clients that ask for 30 MB each and never read.
     UnreadReplies,
     /// Clients that send requests one after the other and never read.
     UnreadPipeline,

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::BIG_KEY;
+use super::{BIG_KEY, MEDIUM_KEY};
 use crate::wire::{Targets, batch, head, post, repeat};
 
 fn get_big() -> String {
     format!(r#"{{"key":"{BIG_KEY}"}}"#)
+}
+
+fn get_medium() -> String {
+    format!(r#"{{"key":"{MEDIUM_KEY}"}}"#)
 }
 
 pub(super) async fn reply_flood(targets: Arc<Targets>) {
@@ -30,7 +34,7 @@ pub(super) async fn discover_flood(targets: Arc<Targets>) {
 
 pub(super) async fn unread_replies(targets: Arc<Targets>) {
     const CLIENTS: u64 = 200;
-    let body = batch(20, "get", &get_big());
+    let body = batch(100, "get", &get_medium());
     let request = head("/", &format!("content-length: {}", body.len())) + &body;
     let request = Arc::new(request.into_bytes());
     repeat(CLIENTS, Duration::from_millis(1_800), move |number| {
@@ -50,11 +54,11 @@ pub(super) async fn unread_replies(targets: Arc<Targets>) {
 
 pub(super) async fn unread_pipeline(targets: Arc<Targets>) {
     const CLIENTS: u64 = 100;
-    let (big, small) = (get_big(), r#"{"key":"a"}"#.to_owned());
+    let (medium, small) = (get_medium(), r#"{"key":"a"}"#.to_owned());
     let request = |body: String| head("/get", &format!("content-length: {}", body.len())) + &body;
     let documents = "GET /_schema/docs HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
     let row = Arc::new(
-        (request(small.clone()).repeat(100) + documents + &request(small).repeat(100) + &request(big))
+        (request(small.clone()).repeat(100) + documents + &request(small).repeat(100) + &request(medium))
             .repeat(20)
             .into_bytes(),
     );
