@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 /// How long an exchange may take before the attacker gives up on it.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much the system keeps for an attacker that does not read.
+const UNREAD_BYTES: u32 = 16 << 10;
 /// How much is read at once of what nobody looks at.
 const READ_BYTES: usize = 256 << 10;
 
@@ -85,7 +87,24 @@ impl Targets {
     }
 
     pub(crate) async fn connect(&self, to: SocketAddr) -> io::Result<Connection<'_>> {
-        let connected = timeout(EXCHANGE_TIMEOUT, TcpStream::connect(to)).await.unwrap_or_else(late);
+        self.connected(TcpStream::connect(to)).await
+    }
+
+    /// The same with little room for what is not read: a system that takes megabytes for a reader is as good as one who reads.
+    pub(crate) async fn connect_unread(&self, to: SocketAddr) -> io::Result<Connection<'_>> {
+        self.connected(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(UNREAD_BYTES)?;
+            socket.connect(to).await
+        })
+        .await
+    }
+
+    async fn connected(
+        &self,
+        connecting: impl Future<Output = io::Result<TcpStream>>,
+    ) -> io::Result<Connection<'_>> {
+        let connected = timeout(EXCHANGE_TIMEOUT, connecting).await.unwrap_or_else(late);
         let counter = match &connected {
             Ok(_) => &self.counters.connections,
             Err(_) => &self.counters.connections_failed,

@@ -42,7 +42,7 @@ pub(super) async fn unread_replies(targets: Arc<Targets>) {
         async move {
             // Most of them at the leader.
             let to = if number % 4 == 0 { targets.node(number / 4).1 } else { targets.leader };
-            if let Ok(mut connection) = targets.connect(to).await
+            if let Ok(mut connection) = targets.connect_unread(to).await
                 && connection.send(&request).await.is_ok()
             {
                 connection.hold().await;
@@ -65,7 +65,7 @@ pub(super) async fn unread_pipeline(targets: Arc<Targets>) {
     repeat(CLIENTS, Duration::from_millis(1_800), move |number| {
         let (targets, row) = (Arc::clone(&targets), Arc::clone(&row));
         async move {
-            if let Ok(mut connection) = targets.connect(targets.node(number).1).await
+            if let Ok(mut connection) = targets.connect_unread(targets.node(number).1).await
                 && connection.send(&row).await.is_ok()
             {
                 connection.hold().await;
