@@ -34,8 +34,10 @@ const UNREAD_BYTES: usize = 1 << 20;
 /// large their replies will be.
 const FRESH_CALLS_MAX: usize = 128;
 
-/// The same while large replies are expected: a call may cost far more than its reply is worth if there is no room for it.
+/// The same while large replies are expected: a call may cost far more than its reply is worth if there is no room for it. It turns
+/// out to be slow later then, since a server that makes large replies is slow in everything.
 const FRESH_CALLS_CAREFUL: usize = 1;
+const SLOW_AFTER_CAREFUL: Duration = Duration::from_millis(100);
 
 /// How much work is done before other tasks have their turn, in bytes, and how much of it a call is worth besides its
 /// arguments and its reply.
@@ -129,8 +131,9 @@ struct Batch {
     running: FuturesUnordered<Running>,
     /// How many of those are slow, so that others need not wait until it is known how large their replies are.
     slow: usize,
-    /// How many others there may be.
+    /// How many others there may be, and after how long they are slow.
     fresh_max: usize,
+    slow_after: Duration,
     replies: Replies,
     /// Work since others had their turn, in bytes.
     worked: usize,
@@ -142,13 +145,19 @@ struct Batch {
 
 impl Batch {
     fn new(service: &Service, envelope: Envelope) -> Self {
+        let (fresh_max, slow_after) = if service.expects_large_replies() {
+            (FRESH_CALLS_CAREFUL, SLOW_AFTER_CAREFUL)
+        } else {
+            (FRESH_CALLS_MAX, HEAD_WAIT_MAX)
+        };
         Self {
             service: service.clone(),
             envelope,
             rest: VecDeque::new(),
             running: FuturesUnordered::new(),
             slow: 0,
-            fresh_max: if service.expects_large_replies() { FRESH_CALLS_CAREFUL } else { FRESH_CALLS_MAX },
+            fresh_max,
+            slow_after,
             replies: Replies::of_batch(service),
             worked: 0,
             worked_before: 0,
@@ -242,7 +251,7 @@ impl Batch {
         tokio::select! {
             Some(reply) = self.running.next() => self.write(reply),
             () = self.replies.read() => {}
-            () = tokio::time::sleep(HEAD_WAIT_MAX), if waits => self.slow = self.running.len(),
+            () = tokio::time::sleep(self.slow_after), if waits => self.slow = self.running.len(),
         }
     }
 
