@@ -96,6 +96,7 @@ impl Rsm for Node {
             applied_index: 0,
             last_log_index: 0,
             snapshot_index: 0,
+            state_check: None,
         })
     }
 }

@@ -2,166 +2,20 @@
 //! storage in memory that outlives a node.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
-use std::sync::{Arc, Mutex};
+#[path = "rsm/cluster.rs"]
+mod cluster;
+#[path = "rsm/hostile.rs"]
+mod hostile;
+#[path = "rsm/states.rs"]
+mod states;
+
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde_json::value::RawValue;
+use cluster::{Cluster, Count, NODES, PATIENCE, number};
 use tokio::task::JoinSet;
-use traitwire::{RpcError, RpcResult};
-use traitwire_kv::kv_raft::raft::core::{Options, Reply, Request, Role};
-use traitwire_kv::kv_raft::raft::storage::Memory;
-use traitwire_kv::kv_raft::raft::{PROTOCOL, Raft, RaftService, Transport};
-use traitwire_kv::kv_raft::rsm::{Rsm, RsmError, RsmOptions, StateMachine};
-use traitwire_kv::services::raft::{Membership, NodeId, Raft as _, Sender};
+use traitwire_kv::kv_raft::rsm::{Rsm, RsmError, RsmOptions};
 use traitwire_kv::services::rsm::{ReplyErr, Ticket};
-
-const CLUSTER: &str = "test";
-const NODES: u64 = 3;
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A count. A command is what to add, a reply the new count; a wrong one counts too much.
-#[derive(Default)]
-struct Count {
-    count: u64,
-    wrong: bool,
-}
-
-impl StateMachine for Count {
-    fn apply(&mut self, command: &str) -> String {
-        self.count += serde_json::from_str::<u64>(command).unwrap_or(0) + u64::from(self.wrong);
-        self.count.to_string()
-    }
-
-    fn snapshot(&self) -> Box<dyn Read + Send> {
-        Box::new(io::Cursor::new(self.count.to_string()))
-    }
-
-    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        self.count = serde_json::from_reader(snapshot)?;
-        Ok(())
-    }
-}
-
-/// Who can be reached.
-#[derive(Clone, Default)]
-struct Board(Arc<Mutex<Reachable>>);
-
-#[derive(Default)]
-struct Reachable {
-    services: BTreeMap<NodeId, Arc<RaftService>>,
-    cut: BTreeSet<NodeId>,
-}
-
-/// The way from one node to the others.
-struct Line {
-    from: NodeId,
-    board: Board,
-}
-
-#[traitwire::async_trait]
-impl Transport for Line {
-    async fn send(&self, to: NodeId, request: Request) -> RpcResult<Reply> {
-        let peer = {
-            let board = self.board.0.lock().unwrap();
-            let is_cut = board.cut.contains(&self.from) || board.cut.contains(&to);
-            board.services.get(&to).filter(|_| !is_cut).cloned()
-        };
-        let peer = peer.ok_or_else(|| RpcError::unavailable("cut"))?;
-        let sender = Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from: self.from, to };
-        Ok(match request {
-            Request::PreVote(args) => Reply::PreVote(peer.pre_vote(sender, args).await?),
-            Request::Vote(args) => Reply::Vote(peer.request_vote(sender, args).await?),
-            Request::Append(args) => Reply::Append(peer.append_entries(sender, args).await?),
-            Request::Snapshot(args) => Reply::Snapshot(peer.install_snapshot(sender, args).await?),
-            Request::TimeoutNow(args) => Reply::TimeoutNow(peer.timeout_now(sender, args).await?),
-        })
-    }
-}
-
-struct Cluster {
-    board: Board,
-    disks: BTreeMap<NodeId, Memory>,
-    nodes: BTreeMap<NodeId, Arc<Rsm<Count>>>,
-    options: RsmOptions,
-}
-
-impl Cluster {
-    fn start(options: RsmOptions) -> Self {
-        let disks = (1..=NODES).map(|id| (id, Memory::default())).collect();
-        let mut cluster = Self { board: Board::default(), disks, nodes: BTreeMap::new(), options };
-        (1..=NODES).for_each(|id| cluster.start_node(id, Count::default()));
-        cluster
-    }
-
-    fn start_node(&mut self, id: NodeId, machine: Count) {
-        let mut options = Options::new(id, Membership::of(1..=NODES), fastrand::u64(..));
-        options.trailing_entries = 10;
-        let line = Arc::new(Line { from: id, board: self.board.clone() });
-        let (raft, applies) = Raft::start(CLUSTER, options, self.disks[&id].open(), line).unwrap();
-        self.board.0.lock().unwrap().services.insert(id, raft.service());
-        self.nodes.insert(id, Rsm::start(raft, applies, machine, self.options));
-    }
-
-    async fn stop_node(&mut self, id: NodeId) {
-        self.board.0.lock().unwrap().services.remove(&id);
-        self.nodes.remove(&id).unwrap().stop().await;
-    }
-
-    fn cut(&self, id: NodeId) {
-        self.board.0.lock().unwrap().cut.insert(id);
-    }
-
-    fn heal(&self) {
-        self.board.0.lock().unwrap().cut.clear();
-    }
-
-    /// Waits for a leader that nobody is cut off from.
-    async fn leader(&self) -> Arc<Rsm<Count>> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let cut = self.board.0.lock().unwrap().cut.clone();
-            let here = self.nodes.iter().filter(|(id, _)| !cut.contains(id)).map(|(_, node)| node);
-            let leading = here.filter(|node| node.raft().status().role == Role::Leader);
-            if let Some(leader) = leading.max_by_key(|node| node.raft().status().term) {
-                return leader.clone();
-            }
-            assert!(Instant::now() < end, "no leader");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// Adds at whoever leads until it is certain that it was added.
-    async fn add(&self, by: u64) -> u64 {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match self.leader().await.submit(&number(by), None).await {
-                Ok(reply) => return reply.get().parse().unwrap(),
-                Err(error) => {
-                    assert!(!error.may_be_submitted(), "{error}");
-                    assert!(Instant::now() < end, "no leader takes a command: {error}");
-                }
-            }
-        }
-    }
-
-    /// Waits until every node has counted to this.
-    async fn all_count(&self, expected: u64) {
-        let end = Instant::now() + PATIENCE;
-        let counts =
-            || -> Vec<_> { self.nodes.values().map(|node| node.peek(|count| count.count)).collect() };
-        while counts().iter().any(|count| *count != expected) {
-            assert!(Instant::now() < end, "{:?} and not {expected}", counts());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
-
-fn number(by: u64) -> Box<RawValue> {
-    RawValue::from_string(by.to_string()).unwrap()
-}
 
 /// M1, M2, M8: each of a thousand equal commands at once counts once, and each is told a count that nobody else is.
 #[tokio::test]
@@ -249,7 +103,7 @@ async fn a_ticket_is_good_for_once() {
     let leader = cluster.leader().await;
     assert_eq!(submit(&leader, 1).await.unwrap(), "6");
     assert_eq!(submit(&leader, 2).await.unwrap(), "11");
-    let nobody = Some(Ticket { session: 999, number: 1, answered_below: 1 });
+    let nobody = Some(Ticket { session: session ^ 1, number: 1, answered_below: 1 });
     assert_eq!(leader.submit(&number(5), nobody).await.unwrap_err(), ReplyErr::NoSession);
 }
 
@@ -280,7 +134,7 @@ async fn a_node_that_goes_wrong_is_found_out() {
     let leader = cluster.leader().await.raft().status().leader.unwrap();
     let wrong = (1..=NODES).find(|id| *id != leader).unwrap();
     cluster.stop_node(wrong).await;
-    cluster.start_node(wrong, Count { wrong: true, ..Count::default() });
+    cluster.start_node(wrong, Count::wrong(1));
     let leader = cluster.leader().await;
     let mut adding = JoinSet::new();
     for _ in 0..10_000 {

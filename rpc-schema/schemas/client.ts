@@ -1,4 +1,4 @@
-// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 79a02d0e4d29ce88d678047be91be7f7.
+// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 7fb96ecda03f231e85cf21cd75342e35.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
@@ -168,6 +168,15 @@ export function isErrorOf<M extends keyof MethodErrors>(
   return error instanceof RpcError && error.method === method && error.error !== undefined;
 }
 
+/** What came of comparing the states of the nodes. */
+export type Agreement =
+  /** This node's state is that of a majority. */
+  | "agreed"
+  /** No majority has the same state, so nobody knows which one is right. */
+  | "disputed"
+  /** This node's state is not that of a majority. The node ends. */
+  | "differs";
+
 /** Entries of a leader's log. */
 export interface AppendEntriesArgs {
   /** The leader's term. */
@@ -194,6 +203,8 @@ export interface AppendEntriesReply {
   round: WideInteger;
   /** Whether the follower's log contained the entry before the sent ones. */
   outcome: AppendOutcome;
+  /** What the follower's state has come to, once it was asked for or is due. It has nothing to do with the message. */
+  digest?: StateDigest | null;
 }
 
 /** Whether the follower's log contained the entry before the sent ones. */
@@ -458,6 +469,25 @@ export type SnapshotProgress =
   /** The message was of an old term; nothing was looked at. */
   | "old_term";
 
+/** How the state of a node compares with those of the others. */
+export interface StateCheck {
+  /** The index of the entry after which the states were compared. */
+  index: WideInteger;
+  /** What came of it. */
+  agreement: Agreement;
+}
+
+/**
+ * What the replies of a node's state machine add up to. Nodes whose states are the same have the same digest at the
+ * same index.
+ */
+export interface StateDigest {
+  /** Up to which index. */
+  index: WideInteger;
+  /** The CRC-32 of the replies. */
+  digest: number;
+}
+
 /** What a node is and how far it has come. */
 export interface StatusReply {
   /** The node. */
@@ -476,6 +506,8 @@ export interface StatusReply {
   last_log_index: WideInteger;
   /** The last index that the newest snapshot contains; 0 when there is none. */
   snapshot_index: WideInteger;
+  /** How the state of this node compares with those of the others; absent until they are compared. */
+  state_check?: StateCheck | null;
 }
 
 /** A command and, where it may be sent again, its ticket. */

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use traitwire::{Code, RpcClient, RpcError};
 use traitwire_kv::services::kv::{GetArgs, Kv, KvStub};
-use traitwire_kv::services::rsm::{Rsm, RsmStub, StatusReply};
+use traitwire_kv::services::rsm::{Agreement, Rsm, RsmStub, StateCheck, StatusReply};
 
 use super::output::print_line;
 use super::{Endpoints, Failure, seconds};
@@ -84,7 +84,9 @@ impl Status {
                     line["lag"] = json!(lag(status, newest));
                     print_line(line)?;
                 }
-                Ok(Answer::Node(status)) => print_line(format_args!("{}{url}", row(status, newest)))?,
+                Ok(Answer::Node(status)) => {
+                    print_line(format_args!("{}{url}{}", row(status, newest), warning(status)))?;
+                }
                 Ok(Answer::Memory) if self.json => print_line(json!({ "url": url, "role": "memory" }))?,
                 Ok(Answer::Memory) => print_line(format_args!("{:<4}{:<52}  {url}", "-", "memory"))?,
                 Err(error) if self.json => {
@@ -112,6 +114,19 @@ async fn ask(client: RpcClient) -> Result<Answer, RpcError> {
 /// How many entries a node has yet to apply of what any node has.
 fn lag(status: &StatusReply, newest: Option<u64>) -> u64 {
     newest.unwrap_or(0).saturating_sub(status.applied_index)
+}
+
+/// What an operator must know of a node's state.
+fn warning(status: &StatusReply) -> String {
+    match status.state_check {
+        Some(StateCheck { index, agreement: Agreement::Disputed }) => {
+            format!("  (the states of the nodes differ at index {index}, and no majority agrees)")
+        }
+        Some(StateCheck { index, agreement: Agreement::Differs }) => {
+            format!("  (its state at index {index} is not that of a majority)")
+        }
+        Some(StateCheck { agreement: Agreement::Agreed, .. }) | None => String::new(),
+    }
 }
 
 fn row(status: &StatusReply, newest: Option<u64>) -> String {

@@ -98,13 +98,23 @@ impl StateMachine for KvMachine {
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
         let mut store = Store::new();
-        for line in BufReader::new(snapshot).split(b'\n') {
-            let (key, value, version): (String, String, _) = serde_json::from_slice(&line?)?;
-            store.insert(&key, &value, version);
-        }
+        for_each_entry(snapshot, |key, value, version| store.insert(key, value, version))?;
         self.store = store;
         Ok(())
     }
+
+    fn check(snapshot: &mut dyn Read) -> io::Result<()> {
+        for_each_entry(snapshot, |_, _, _| {})
+    }
+}
+
+/// Reads a snapshot.
+fn for_each_entry(snapshot: &mut dyn Read, mut take: impl FnMut(&str, &str, Version)) -> io::Result<()> {
+    for line in BufReader::new(snapshot).split(b'\n') {
+        let (key, value, version): (String, String, _) = serde_json::from_slice(&line?)?;
+        take(&key, &value, version);
+    }
+    Ok(())
 }
 
 /// Reads one piece after the other, each made when it is its turn.

@@ -52,28 +52,35 @@
 
 mod contacts;
 pub mod core;
+pub(super) mod digests;
 mod driver;
+mod error;
 mod service;
+mod snapshot_reader;
 pub mod storage;
 mod transport;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use self::core::{Committed, Core, Options, Proposed, ReadOutcome, Refusal, Role, Time};
+use self::core::{Committed, Core, Options, Proposed, ReadOutcome, Role, Time};
+use self::digests::Digests;
 use self::driver::{APPLY_BATCHES_MAX, DiskWatch, Driver, Inbound, Inbox, Parts, Told};
-use self::storage::{Opened, SnapshotAccess, Snapshots, StorageError};
+use self::storage::{Opened, SnapshotAccess, StorageError};
 use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, SnapshotMeta, Term};
 
 pub use contacts::{Contacted, Contacts};
 pub use driver::Status;
+pub use error::{Ended, RaftError};
 pub use service::RaftService;
+use service::ServiceParts;
+pub use snapshot_reader::{SnapshotReader, Superseded};
 pub use transport::{PROTOCOL, RpcTransport, Transport};
 
 /// The longest command, in bytes of JSON: with what is around it, it fits into one message.
@@ -82,47 +89,23 @@ pub const COMMAND_BYTES_MAX: usize = 3 << 20;
 /// How long handing over the leadership may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The bytes that are read of a snapshot at once.
-const SNAPSHOT_READ_BYTES: usize = 1 << 20;
-
 /// One node of a cluster. It lives in its own task until [`Raft::stop`], or until this and the [`Applies`] are dropped.
 pub struct Raft {
     inbox: Inbox,
     status: watch::Receiver<Status>,
     ended: watch::Receiver<Option<Result<(), Ended>>>,
     snapshots: SnapshotAccess,
+    snapshot_check: Arc<OwnedCheck>,
+    digests: Arc<Digests>,
+    id: NodeId,
+    is_alone: bool,
     service: Arc<RaftService>,
     contacts: Arc<Contacts>,
     disk_watch: DiskWatch,
 }
 
-/// Why a node has ended by itself. Nothing is known of its disk until it is opened again.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Ended {
-    /// Its disk has failed.
-    #[error(transparent)]
-    Disk(Arc<StorageError>),
-    /// It has found itself in a state that cannot be, and panicked.
-    #[error("the node has panicked")]
-    Panicked,
-}
-
-/// Why a command or a read was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RaftError {
-    /// The node has refused it: nothing of it is in any log.
-    #[error("refused: {0:?}")]
-    Refused(Refusal),
-    /// The command is longer than [`COMMAND_BYTES_MAX`]: nothing of it is in any log.
-    #[error("a command may have {COMMAND_BYTES_MAX} bytes, not {bytes}")]
-    TooLarge {
-        /// How long it is.
-        bytes: usize,
-    },
-    /// The node has stopped, or stopped before it answered: a command may be in its log.
-    #[error("the node has stopped")]
-    Stopped,
-}
+/// Says whether a received state can be restored; until it is set, every state is taken for one.
+type OwnedCheck = OnceLock<Box<dyn Fn(&mut dyn Read) -> io::Result<()> + Send + Sync>>;
 
 /// The committed entries of a node, in order, each once, with snapshots where entries are gone.
 pub struct Applies(mpsc::Receiver<Committed>);
@@ -157,8 +140,11 @@ impl Raft {
         let contacts = Arc::new(Contacts::new(others.iter().copied()));
         let (inbox, driver_end) = Inbox::new();
         let (applies, applied) = mpsc::channel(APPLY_BATCHES_MAX);
+        let digests = Arc::new(Digests::default());
+        let is_alone = others.is_empty();
         let (driver, status) = Driver::new(Parts {
             core,
+            digests: digests.clone(),
             storage,
             snapshots: snapshots.clone(),
             transport,
@@ -176,9 +162,52 @@ impl Raft {
             }
             ended_in.send_replace(Some(result));
         });
-        let service = RaftService::new(cluster.to_owned(), id, others, inbox.clone());
-        let raft = Self { inbox, status, ended, snapshots, service, contacts, disk_watch };
+        let snapshot_check = Arc::new(OwnedCheck::new());
+        let service = RaftService::new(ServiceParts {
+            cluster: cluster.to_owned(),
+            id,
+            others,
+            inbox: inbox.clone(),
+            status: status.clone(),
+            snapshots: snapshots.clone(),
+            snapshot_check: snapshot_check.clone(),
+            digests: digests.clone(),
+        });
+        let raft = Self {
+            inbox,
+            status,
+            ended,
+            snapshots,
+            snapshot_check,
+            digests,
+            id,
+            is_alone,
+            service,
+            contacts,
+            disk_watch,
+        };
         Ok((Arc::new(raft), Applies(applied)))
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether there were no other nodes when this one was started.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    /// What this node's state and those of the others have come to.
+    pub(super) fn digests(&self) -> &Arc<Digests> {
+        &self.digests
+    }
+
+    /// Lets `check` decide about each snapshot that a leader sends, before it takes the place of this node's state:
+    /// a state that `check` cannot read is refused and removed. The first check that is set stays.
+    pub fn check_snapshots(&self, check: impl Fn(&mut dyn Read) -> io::Result<()> + Send + Sync + 'static) {
+        let _set_before = self.snapshot_check.set(Box::new(check));
     }
 
     /// The `raft` methods of this node, to be served to the others.
@@ -319,16 +348,10 @@ impl Raft {
         Ok(())
     }
 
-    /// The state that a snapshot holds. Reading it blocks. It fails with [`io::ErrorKind::NotFound`] when there is a newer
-    /// snapshot by now; [`Applies`] brings that one.
-    pub fn read_snapshot(&self, meta: SnapshotMeta) -> impl Read + Send + 'static {
-        SnapshotReader {
-            snapshots: self.snapshots.snapshots.clone(),
-            meta,
-            offset: 0,
-            piece: bytes::Bytes::new(),
-            is_last: false,
-        }
+    /// The state that a snapshot holds. Reading it blocks. It fails when there is a newer snapshot by now, which
+    /// [`Applies`] brings next; [`SnapshotReader::superseded`] tells that from other failures.
+    pub fn read_snapshot(&self, meta: SnapshotMeta) -> SnapshotReader {
+        SnapshotReader::new(self.snapshots.snapshots.clone(), meta)
     }
 
     /// Runs what may wait for this node's disk where that holds up nobody.
@@ -363,27 +386,5 @@ impl Raft {
             // The task was dropped before it could say: by its panic, or with its runtime, where nobody asks.
             Err(_) => Err(Ended::Panicked),
         }
-    }
-}
-
-struct SnapshotReader {
-    snapshots: Arc<dyn Snapshots>,
-    meta: SnapshotMeta,
-    offset: u64,
-    piece: bytes::Bytes,
-    is_last: bool,
-}
-
-impl Read for SnapshotReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.piece.is_empty() && !self.is_last {
-            let piece = self.snapshots.read(&self.meta, self.offset, SNAPSHOT_READ_BYTES);
-            let (piece, is_last) = piece.map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
-            self.offset += piece.0.len() as u64;
-            (self.piece, self.is_last) = (piece.0, is_last);
-        }
-        let count = self.piece.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&self.piece.split_to(count));
-        Ok(count)
     }
 }

@@ -12,16 +12,20 @@
 //!   what was committed by then.
 //! - With a [`Ticket`] a command takes effect once, however often it is sent: the `sessions` are a part of the state.
 //! - A snapshot takes the place of the log when that has grown; commands go on meanwhile.
-//! - From time to time the leader writes into the log what its replies add up to. A node that has come to something else
-//!   stops, since it would answer wrongly.
+//! - From time to time the nodes compare what their replies add up to. A node that has come to something else than a
+//!   majority stops, since it would answer wrongly; see `compare`.
 
 mod applied;
 mod apply;
+mod compare;
 mod entry;
 mod open;
+mod replica;
 mod sessions;
+mod tally;
 mod waiters;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,14 +36,16 @@ use tokio::time::Instant;
 use traitwire::CallContext;
 
 use self::applied::Applied;
-use self::apply::{Applier, Replica};
+use self::apply::Applier;
 use self::entry::Action;
+use self::replica::Replica;
+use self::sessions::SessionNames;
 use self::waiters::{NoPlace, Waiters};
 use super::raft::core::{Proposed, Refusal};
 use super::raft::{Applies, Raft, RaftError};
 use crate::bugs::{ServiceBug, has};
 use crate::services::raft::Index;
-use crate::services::rsm::{ReplyErr, Ticket};
+use crate::services::rsm::{ReplyErr, StateCheck, Ticket};
 
 pub use apply::RsmError;
 pub use open::{ConfigError, NodeConfig, OpenError, RaftTiming};
@@ -66,8 +72,22 @@ pub trait StateMachine: Send + 'static {
     /// Replaces the state by one that [`StateMachine::snapshot`] gave, perhaps on another node.
     ///
     /// # Errors
-    /// When the snapshot cannot be read, or is none of this kind of state.
+    /// When the snapshot cannot be read, or is not one of this kind of state. The node ends then.
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
+
+    /// Checks that [`StateMachine::restore`] will take a snapshot that another node has sent, before it takes the place
+    /// of this node's state. It may read only a part; the checksums of all of it are checked in any case.
+    ///
+    /// # Errors
+    /// When `restore` would fail. The snapshot is discarded then, and the node goes on. The default accepts everything,
+    /// so a snapshot of something else ends the node.
+    fn check(snapshot: &mut dyn Read) -> io::Result<()>
+    where
+        Self: Sized,
+    {
+        let _unread = snapshot;
+        Ok(())
+    }
 }
 
 /// The settings of an [`Rsm`].
@@ -89,26 +109,46 @@ pub struct Rsm<M> {
     raft: Arc<Raft>,
     replica: Arc<Mutex<Replica<M>>>,
     waiters: Waiters,
+    sessions: SessionNames,
+    session_key: (u64, u64),
     applied: Arc<Applied>,
+    check: watch::Receiver<Option<StateCheck>>,
     ended: watch::Receiver<Option<Result<(), Arc<RsmError>>>>,
 }
 
 impl<M: StateMachine> Rsm<M> {
     /// Runs `machine`, which is in its first state, on what `applies` brings.
     pub fn start(raft: Arc<Raft>, applies: Applies, machine: M, options: RsmOptions) -> Arc<Self> {
-        let replica = Arc::new(Mutex::new(Replica::new(machine)));
+        let replica = Replica::new(machine);
+        let sessions = replica.session_names();
+        let replica = Arc::new(Mutex::new(replica));
         let waiters = Waiters::default();
         let applied = Arc::new(Applied::default());
+        let (check_in, check) = watch::channel(None);
         let (ended_in, ended) = watch::channel(None);
-        let applier = Applier::new(raft.clone(), replica.clone(), waiters.clone(), applied.clone(), options);
+        raft.check_snapshots(Replica::<M>::check);
+        let applier =
+            Applier::new(raft.clone(), replica.clone(), waiters.clone(), applied.clone(), check_in, options);
+        let applying = tokio::spawn(applier.run(applies));
+        let (waiting, node) = (waiters.clone(), raft.clone());
         tokio::spawn(async move {
-            let result = applier.run(applies).await.map_err(Arc::new);
+            let result = match applying.await {
+                Ok(result) => result,
+                Err(error) if error.is_panic() => {
+                    waiting.close(&stopping());
+                    node.stop().await;
+                    Err(RsmError::Panicked)
+                }
+                // The runtime is shutting down.
+                Err(_) => return,
+            };
             if let Err(error) = &result {
                 tracing::error!("the state machine has ended: {error}");
             }
-            ended_in.send_replace(Some(result));
+            ended_in.send_replace(Some(result.map_err(Arc::new)));
         });
-        Arc::new(Self { raft, replica, waiters, applied, ended })
+        let session_key = (fastrand::u64(..), fastrand::u64(..));
+        Arc::new(Self { raft, replica, waiters, sessions, session_key, applied, check, ended })
     }
 
     /// Runs a command and waits for its reply. With a ticket it takes effect once, however often it is submitted.
@@ -120,16 +160,38 @@ impl<M: StateMachine> Rsm<M> {
         command: &RawValue,
         ticket: Option<Ticket>,
     ) -> Result<Box<RawValue>, ReplyErr> {
-        self.act(Action::Run { ticket, command }).await
+        let ticket = match ticket {
+            Some(ticket) => Some(Ticket { session: self.session(ticket.session).await?, ..ticket }),
+            None => None,
+        };
+        self.act(entry_id(), None, Action::Run { ticket, command }).await
     }
 
-    /// Begins a session for tickets.
+    /// Begins a session for tickets. Its name is random, so that nobody can use the session of another client.
     ///
     /// # Errors
     /// As [`Rsm::submit`].
     pub async fn open_session(&self) -> Result<u64, ReplyErr> {
-        let reply = self.act(Action::OpenSession).await?;
-        Ok(reply.get().parse().expect("the reply to this action is a number"))
+        let context = CallContext::current();
+        let client = context.as_ref().and_then(|context| context.headers.get(&traitwire::CLIENT_ID));
+        let owner = client.map_or(0, |client| hash_of(client.as_bytes()) >> 32);
+        // Ids drawn by `fastrand` can be computed from earlier ones; a keyed hash of them cannot.
+        let name = hash_of((self.session_key, fastrand::u64(..)));
+        let reply = self.act(name, Some(owner), Action::OpenSession).await?;
+        reply.get().parse().map_err(|_| ReplyErr::NoAnswer {
+            message: "the reply is not the name of a session".into(),
+            submitted: true,
+        })
+    }
+
+    /// The session with this name, as the log knows it.
+    async fn session(&self, name: u64) -> Result<Index, ReplyErr> {
+        if let Some(session) = self.sessions.find(name) {
+            return Ok(session);
+        }
+        // A new leader may not have applied yet what opened it.
+        self.confirm_read().await?;
+        self.sessions.find(name).ok_or(ReplyErr::NoSession)
     }
 
     /// Looks at the state, which has everything that was done before this call.
@@ -137,6 +199,12 @@ impl<M: StateMachine> Rsm<M> {
     /// # Errors
     /// When this node does not lead, or is not sure of it in time.
     pub async fn read<T>(&self, look: impl FnOnce(&M) -> T) -> Result<T, ReplyErr> {
+        self.confirm_read().await?;
+        Ok(look(&locked(&self.replica).machine))
+    }
+
+    /// Waits until this node has applied what was committed before this call.
+    async fn confirm_read(&self) -> Result<(), ReplyErr> {
         let confirmed = async {
             if has(ServiceBug::ReadWithoutAsking) && self.raft.get_state().1 {
                 return Ok(());
@@ -150,8 +218,7 @@ impl<M: StateMachine> Rsm<M> {
         };
         let late =
             |_| ReplyErr::NoAnswer { message: "no majority has answered in time".into(), submitted: false };
-        tokio::time::timeout_at(deadline(0), confirmed).await.map_err(late)??;
-        Ok(look(&locked(&self.replica).machine))
+        tokio::time::timeout_at(deadline(0), confirmed).await.map_err(late)?
     }
 
     /// Looks at the state of this node, which may be behind.
@@ -167,6 +234,11 @@ impl<M: StateMachine> Rsm<M> {
     /// Up to where this node has applied the log.
     pub fn applied_index(&self) -> Index {
         self.applied.index()
+    }
+
+    /// How this node's state compares with those of the others; nothing until they are compared.
+    pub fn state_check(&self) -> Option<StateCheck> {
+        *self.check.borrow()
     }
 
     /// How many commands wait here for their replies.
@@ -193,9 +265,8 @@ impl<M: StateMachine> Rsm<M> {
         }
     }
 
-    async fn act(&self, action: Action<'_>) -> Result<Box<RawValue>, ReplyErr> {
-        let id = if has(ServiceBug::IdsCollide) { fastrand::u64(..4) } else { fastrand::u64(..) };
-        let command = entry::encode(id, &action);
+    async fn act(&self, id: u64, owner: Option<u64>, action: Action<'_>) -> Result<Box<RawValue>, ReplyErr> {
+        let command = entry::encode(id, owner, &action);
         let end = deadline(command.json().len());
         let mut place = self.waiters.enter(id).map_err(|error| match error {
             NoPlace::Closed => {
@@ -216,6 +287,17 @@ impl<M: StateMachine> Rsm<M> {
         let late = |_| ReplyErr::NoAnswer { message: "not committed in time".into(), submitted: true };
         tokio::time::timeout_at(end, replied).await.map_err(late)?
     }
+}
+
+fn entry_id() -> u64 {
+    if has(ServiceBug::IdsCollide) { fastrand::u64(..4) } else { fastrand::u64(..) }
+}
+
+/// A keyed hash where the value begins with a key. The same on every run, so that a simulated one can be repeated.
+fn hash_of(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// When whoever waits here is told that there was no answer: while the caller still waits for it, so that the answer, which

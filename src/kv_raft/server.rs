@@ -173,6 +173,7 @@ fn status(id: NodeId, rsm: &Rsm<KvMachine>) -> StatusReply {
         applied_index: rsm.applied_index(),
         last_log_index: status.last_index,
         snapshot_index: status.snapshot_index,
+        state_check: rsm.state_check(),
     }
 }
 

@@ -123,6 +123,19 @@ pub struct AppendEntriesReply {
     pub round: Round,
     /// Whether the follower's log contained the entry before the sent ones.
     pub outcome: AppendOutcome,
+    /// What the follower's state has come to, once it was asked for or is due. It has nothing to do with the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<StateDigest>,
+}
+
+/// What the replies of a node's state machine add up to. Nodes whose states are the same have the same digest at the
+/// same index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateDigest {
+    /// Up to which index.
+    pub index: Index,
+    /// The CRC-32 of the replies.
+    pub digest: u32,
 }
 
 /// Whether the follower's log contained the entry before the sent ones.

@@ -95,6 +95,30 @@ pub struct StatusReply {
     pub last_log_index: Index,
     /// The last index that the newest snapshot contains; 0 when there is none.
     pub snapshot_index: Index,
+    /// How the state of this node compares with those of the others; absent until they are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_check: Option<StateCheck>,
+}
+
+/// How the state of a node compares with those of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateCheck {
+    /// The index of the entry after which the states were compared.
+    pub index: Index,
+    /// What came of it.
+    pub agreement: Agreement,
+}
+
+/// What came of comparing the states of the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
+    /// This node's state is that of a majority.
+    Agreed,
+    /// No majority has the same state, so nobody knows which one is right.
+    Disputed,
+    /// This node's state is not that of a majority. The node ends.
+    Differs,
 }
 
 /// What a node is in its term.

@@ -26,9 +26,10 @@ const CLIENTS_PER_WAVE: usize = GROUPS * CLIENTS_PER_GROUP;
 /// Over so many connections to each node.
 const CONNECTIONS: usize = 4;
 const VALUE_BYTES: usize = 1_000;
-/// What a snapshot holds at most: of each session two numbers of entries, the number of its one reply and that reply, in
+/// What a snapshot holds at most: of each session two numbers of entries, its name, its owner, the number of its one reply,
+/// that reply and the checksum of its command, in
 /// JSON; and the keys.
-const SNAPSHOT_BYTES_MAX: u64 = (SESSIONS_MAX * 128 + GROUPS * (VALUE_BYTES + 64)) as u64;
+const SNAPSHOT_BYTES_MAX: u64 = (SESSIONS_MAX * 176 + GROUPS * (VALUE_BYTES + 64)) as u64;
 /// By how much the memory of a node may grow. A session takes 600 bytes: a node of a tree for its replies (384), the reply
 /// (48), and its places in two more trees. There may be two copies of all of them while a snapshot is made (12 MB), and the
 /// snapshot itself in JSON (2 MB). Of the log there are twice the bytes of a snapshot (3 MB). Keys are a

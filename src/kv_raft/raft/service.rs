@@ -1,34 +1,60 @@
 //! The `raft` methods of a node: who may speak to it, and the way to its core.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::watch;
 use traitwire::http::HeaderValue;
+use traitwire::log::{Excerpt, LogThrottle};
 use traitwire::{CallContext, Code, RpcError, RpcResult};
 
-use super::core::{Reply, Request};
-use super::driver::Inbox;
+use super::core::{DiskSpace, Reply, Request, TERM_JUMP_MAX};
+use super::digests::Digests;
+use super::driver::{Inbound, Inbox};
+use super::storage::{Completed, SnapshotAccess, StorageError};
 use super::transport::{OWN_SCHEMA, PROTOCOL, SCHEMA, TERMS};
+use super::{COMMAND_BYTES_MAX, OwnedCheck, Status};
 use crate::services::raft::{
-    AppendEntriesArgs, AppendEntriesReply, Index, InstallSnapshotArgs, InstallSnapshotReply, NodeId, Raft,
-    Sender, TimeoutNowArgs, TimeoutNowReply, VoteArgs, VoteReply,
+    AppendEntriesArgs, AppendEntriesReply, Entry, Index, InstallSnapshotArgs, InstallSnapshotReply,
+    Membership, NodeId, Payload, Raft, Sender, SnapshotBytes, SnapshotProgress, TimeoutNowArgs,
+    TimeoutNowReply, VoteArgs, VoteReply,
 };
 
 /// The indices of entries that a log may have: one a nanosecond for ages.
 const INDICES: RangeInclusive<Index> = 1..=u64::MAX >> 1;
 
+/// How far the last index of a snapshot may be ahead of a node's log: 89 years at 100,000 entries a second.
+const INDEX_JUMP_MAX: Index = 1 << 48;
+
 /// How many refused senders are remembered, so that each is logged once.
 const REFUSED_MAX: usize = 1_024;
 
+/// How often at most a line is logged that another node can cause.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Answers the messages of the other nodes; mount it as `RaftServer::from_arc(service)`.
 pub struct RaftService {
-    cluster: String,
-    id: NodeId,
-    others: BTreeSet<NodeId>,
-    inbox: Inbox,
+    parts: ServiceParts,
     refused: Mutex<BTreeSet<(NodeId, &'static str)>>,
     strangers: Strangers,
+    refused_log: LogThrottle,
+    schema_log: LogThrottle,
+    snapshot_log: LogThrottle,
+}
+
+/// What the service of a node is made of.
+pub(super) struct ServiceParts {
+    pub(super) cluster: String,
+    pub(super) id: NodeId,
+    pub(super) others: BTreeSet<NodeId>,
+    pub(super) inbox: Inbox,
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) snapshots: SnapshotAccess,
+    pub(super) snapshot_check: Arc<OwnedCheck>,
+    pub(super) digests: Arc<Digests>,
 }
 
 /// The peers whose services are not those of this program, each with its fingerprint.
@@ -49,34 +75,39 @@ impl Strangers {
 }
 
 impl RaftService {
-    pub(super) fn new(cluster: String, id: NodeId, others: BTreeSet<NodeId>, inbox: Inbox) -> Arc<Self> {
+    pub(super) fn new(parts: ServiceParts) -> Arc<Self> {
         Arc::new(Self {
-            cluster,
-            id,
-            others,
-            inbox,
+            parts,
             refused: Mutex::default(),
             strangers: Strangers::default(),
+            refused_log: LogThrottle::new(LOG_INTERVAL),
+            schema_log: LogThrottle::new(LOG_INTERVAL),
+            snapshot_log: LogThrottle::new(LOG_INTERVAL),
         })
     }
 
-    /// Why a sender is not spoken to, if it is not.
+    /// Refuses a sender that this node does not speak to.
     fn refuse(&self, sender: &Sender) -> RpcResult<()> {
         let Sender { cluster, protocol, from, to } = sender;
-        let (kind, message) = if *cluster != self.cluster {
-            ("cluster", format!("this node belongs to the cluster `{}`, not to `{cluster}`", self.cluster))
+        let own = &self.parts;
+        let (kind, message) = if *cluster != own.cluster {
+            let theirs = Excerpt(cluster);
+            ("cluster", format!("this node belongs to the cluster `{}`, not to `{theirs}`", own.cluster))
         } else if *protocol != PROTOCOL {
             ("protocol", format!("this node speaks version {PROTOCOL} of the protocol, not {protocol}"))
-        } else if *to != self.id {
-            ("receiver", format!("this is node {}, not node {to}: check the URLs of the peers", self.id))
-        } else if !self.others.contains(from) {
-            ("sender", format!("node {from} does not belong to the cluster of node {}", self.id))
+        } else if *to != own.id {
+            ("receiver", format!("this is node {}, not node {to}: check the URLs of the peers", own.id))
+        } else if !own.others.contains(from) {
+            ("sender", format!("node {from} does not belong to the cluster of node {}", own.id))
         } else {
             return Ok(());
         };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.len() < REFUSED_MAX && refused.insert((*from, kind)) {
-            tracing::warn!(from, "refused a message: {message}");
+        if refused.len() < REFUSED_MAX
+            && refused.insert((*from, kind))
+            && let Some(suppressed) = self.refused_log.permit()
+        {
+            tracing::warn!(from, suppressed, "refused a message: {message}");
         }
         Err(RpcError::new(Code::FailedPrecondition, message).not_executed())
     }
@@ -87,53 +118,168 @@ impl RaftService {
         let theirs = context.as_ref().and_then(|context| context.headers.get(&SCHEMA));
         if let Some(theirs) = theirs
             && let Some(peers) = self.strangers.hear(from, theirs)
+            && let Some(suppressed) = self.schema_log.permit()
         {
             let own = &*OWN_SCHEMA;
+            let theirs = String::from_utf8_lossy(theirs.as_bytes());
             tracing::warn!(
                 from,
-                ?theirs,
+                theirs = %Excerpt(&theirs),
                 ?own,
+                suppressed,
                 "{peers} of the peers have another schema: see `schema probe`"
             );
         }
     }
 
     async fn ask(&self, sender: &Sender, request: Request) -> RpcResult<Reply> {
+        self.check(sender, &request)?;
+        self.parts.inbox.ask(sender.from, request).await
+    }
+
+    /// Refuses what must not reach the core.
+    fn check(&self, sender: &Sender, request: &Request) -> RpcResult<()> {
         self.refuse(sender)?;
         self.compare_schemas(sender.from);
-        contradiction(&request).map_or(Ok(()), |what| Err(RpcError::invalid_argument(what)))?;
-        self.inbox.ask(sender.from, request).await
+        self.contradiction(request).map_or(Ok(()), |what| Err(RpcError::invalid_argument(what)))
     }
-}
 
-/// What no node can mean, if a message says that. The core takes messages at their word, and its invariants with them.
-fn contradiction(request: &Request) -> Option<&'static str> {
-    let term = match request {
-        Request::PreVote(args) | Request::Vote(args) => args.term,
-        Request::Append(args) => args.term,
-        Request::Snapshot(args) => args.term,
-        Request::TimeoutNow(args) => args.term,
-    };
-    if !TERMS.contains(&term) {
-        return Some("`term` is none that a cluster can reach");
-    }
-    match request {
-        Request::PreVote(_) | Request::Vote(_) | Request::TimeoutNow(_) => None,
-        Request::Append(args) => {
-            let entries = args.entries.iter().map(|entry| entry.term);
-            let terms = std::iter::once(args.prev_term).chain(entries).chain([args.term]);
-            (!terms.is_sorted()).then_some("the terms of `entries` fall, or come after `term`")
+    /// What is wrong with a message that no correct node sends. The core takes messages at their word, and its invariants
+    /// with them.
+    fn contradiction(&self, request: &Request) -> Option<String> {
+        let term = match request {
+            Request::PreVote(args) | Request::Vote(args) => args.term,
+            Request::Append(args) => args.term,
+            Request::Snapshot(args) => args.term,
+            Request::TimeoutNow(args) => args.term,
+        };
+        if !TERMS.contains(&term) {
+            return Some(format!("`term` {term} is out of range: terms are from 1 to {}", TERMS.end()));
         }
-        Request::Snapshot(InstallSnapshotArgs { snapshot, .. }) => match () {
-            () if snapshot.last_term > term => Some("the `last_term` of `snapshot` comes after `term`"),
-            () if !INDICES.contains(&snapshot.last_index) => {
-                Some("the `last_index` of `snapshot` is none that a log can reach")
+        let (own, last_index) = {
+            let status = self.parts.status.borrow();
+            (status.term, status.last_index)
+        };
+        if term > own.saturating_add(TERM_JUMP_MAX) {
+            return Some(format!(
+                "`term` {term} is more than {TERM_JUMP_MAX} ahead of this node's term, {own}: it is not believed"
+            ));
+        }
+        match request {
+            Request::PreVote(args) | Request::Vote(args) => (args.last_term >= args.term)
+                .then(|| format!("`last_term` {} is not below `term` {term}", args.last_term)),
+            Request::TimeoutNow(_) => None,
+            Request::Append(args) => {
+                let entries = args.entries.iter().map(|entry| entry.term);
+                let terms = std::iter::once(args.prev_term).chain(entries).chain([args.term]);
+                if !terms.is_sorted() {
+                    return Some("the terms of `entries` fall, or come after `term`".to_owned());
+                }
+                let mut numbered = args.entries.iter().enumerate();
+                numbered.find_map(|(at, entry)| Some(format!("`entries[{at}]`: {}", self.bad_entry(entry)?)))
             }
-            () if snapshot.membership.voters.is_empty() => {
-                Some("the `membership` of `snapshot` has no voters")
+            Request::Snapshot(InstallSnapshotArgs { snapshot, .. }) => {
+                let index = snapshot.last_index;
+                if snapshot.last_term > term {
+                    Some(format!("the `last_term` of `snapshot`, {}, comes after `term`", snapshot.last_term))
+                } else if !INDICES.contains(&index) || index > last_index.saturating_add(INDEX_JUMP_MAX) {
+                    Some(format!(
+                        "the `last_index` of `snapshot`, {index}, is out of range: this node's log ends at {last_index}"
+                    ))
+                } else {
+                    let what = self.bad_membership(&snapshot.membership)?;
+                    Some(format!("the `membership` of `snapshot` {what}"))
+                }
             }
-            () => None,
-        },
+        }
+    }
+
+    /// What is wrong with an entry of another node.
+    fn bad_entry(&self, entry: &Entry) -> Option<String> {
+        match &entry.payload {
+            Payload::Blank => None,
+            // A longer one could not be sent on.
+            Payload::Command(command) => (command.json().len() > COMMAND_BYTES_MAX).then(|| {
+                format!("a command may have {COMMAND_BYTES_MAX} bytes, not {}", command.json().len())
+            }),
+            Payload::Membership(membership) => {
+                let what = self.bad_membership(membership)?;
+                Some(format!("its `membership` {what}"))
+            }
+        }
+    }
+
+    /// What is wrong with a membership that another node names. The nodes of a cluster do not change yet, so it can only
+    /// name those that are known.
+    fn bad_membership(&self, membership: &Membership) -> Option<String> {
+        let Membership { voters, outgoing, learners } = membership;
+        if voters.is_empty() {
+            return Some("has no voters".to_owned());
+        }
+        for list in [voters, outgoing, learners] {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = list.iter().find(|node| !seen.insert(**node)) {
+                return Some(format!("names node {twice} twice"));
+            }
+        }
+        let is_known = |node: &NodeId| *node == self.parts.id || self.parts.others.contains(node);
+        if let Some(unknown) = membership.nodes().iter().find(|node| !is_known(node)) {
+            return Some(format!("names node {unknown}, which does not belong to the cluster"));
+        }
+        let voting = learners.iter().find(|node| membership.is_voter(**node));
+        voting.map(|node| format!("names node {node} as a voter and as a learner"))
+    }
+
+    /// Brings the last piece of a snapshot to the disk and checks the state, before the core hears that it is complete:
+    /// from then on the snapshot takes the place of everything before it. Gives the answer when there is nothing to
+    /// complete.
+    async fn complete_snapshot(
+        &self,
+        sender: &Sender,
+        args: &InstallSnapshotArgs,
+    ) -> RpcResult<Option<InstallSnapshotReply>> {
+        // An empty piece asks the core what it thinks of this one. Its answer comes when the term and the pieces before
+        // are on the disk.
+        let empty = InstallSnapshotArgs { data: SnapshotBytes::default(), last: false, ..args.clone() };
+        let reply = match self.ask(sender, Request::Snapshot(empty)).await? {
+            Reply::Snapshot(reply) => reply,
+            other => return Err(unexpected(other)),
+        };
+        let is_full = self.parts.status.borrow().disk == DiskSpace::Full;
+        if reply.progress != SnapshotProgress::Next(args.offset) || is_full {
+            return Ok(Some(reply));
+        }
+        let (snapshot, offset, data) = (args.snapshot.clone(), args.offset, args.data.clone());
+        let check = self.parts.snapshot_check.clone();
+        let completed = self.parts.snapshots.run(move |snapshots| {
+            let check = |state: &mut dyn Read| check.get().map_or(Ok(()), |check| check(state));
+            snapshots.complete(&snapshot, offset, &data.0, &check)
+        });
+        let completed = match completed.await {
+            Ok(completed) => completed,
+            Err(error) if error.is_panic() => Err(StorageError::Panicked),
+            Err(_) => return Err(RpcError::unavailable("this node is stopping")),
+        };
+        let (index, from) = (args.snapshot.last_index, sender.from);
+        let error = match completed {
+            Ok(Completed::Published) => return Ok(None),
+            Ok(Completed::Busy) => {
+                return Err(RpcError::unavailable("a received snapshot is being checked"));
+            }
+            Ok(Completed::Incomplete) => RpcError::unavailable("the pieces before this one are gone"),
+            Ok(Completed::Refused(error)) => {
+                let error = error.to_string();
+                let error = Excerpt(&error);
+                RpcError::invalid_argument(format!("snapshot {index} cannot be restored: {error}"))
+            }
+            Err(error) if error.is_full() => RpcError::resource_exhausted("the disk is full").not_executed(),
+            Err(error) => RpcError::internal(format!("snapshot {index} cannot be kept: {error}")),
+        };
+        if let Some(suppressed) = self.snapshot_log.permit() {
+            tracing::warn!(from, index, suppressed, "discarded a received snapshot: {error}");
+        }
+        self.parts.inbox.send(Inbound::SnapshotGivenUp).await;
+        Err(error)
     }
 }
 
@@ -159,7 +305,9 @@ impl Raft for RaftService {
 
     async fn append_entries(&self, sender: Sender, args: AppendEntriesArgs) -> RpcResult<AppendEntriesReply> {
         match self.ask(&sender, Request::Append(args)).await? {
-            Reply::Append(reply) => Ok(reply),
+            Reply::Append(reply) => {
+                Ok(AppendEntriesReply { digest: self.parts.digests.next_report(), ..reply })
+            }
             other => Err(unexpected(other)),
         }
     }
@@ -169,6 +317,11 @@ impl Raft for RaftService {
         sender: Sender,
         args: InstallSnapshotArgs,
     ) -> RpcResult<InstallSnapshotReply> {
+        if args.last
+            && let Some(reply) = self.complete_snapshot(&sender, &args).await?
+        {
+            return Ok(reply);
+        }
         match self.ask(&sender, Request::Snapshot(args)).await? {
             Reply::Snapshot(reply) => Ok(reply),
             other => Err(unexpected(other)),

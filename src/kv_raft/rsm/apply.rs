@@ -1,30 +1,24 @@
 //! The task that applies: entries in order, snapshots when the log has grown, and the news for those who wait.
 
-use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use traitwire::log::LogThrottle;
 
 use super::applied::Applied;
-use super::entry::{self, Action, Entry};
-use super::sessions::{Sessions, Verdict};
-use super::waiters::{Outcome, Waiters};
+use super::compare::Comparison;
+use super::replica::Replica;
+use super::waiters::Waiters;
 use super::{RsmOptions, StateMachine, deposed, locked, stopping};
-use crate::bugs::{ServiceBug, has};
 use crate::kv_raft::raft::core::{Committed, Role};
 use crate::kv_raft::raft::{Applies, Ended, Raft};
-use crate::services::raft::{self, Index, Payload, SnapshotMeta, Term};
-use crate::services::rsm::ReplyErr;
-
-/// After how many entries the nodes compare what they have come to.
-const COMPARE_EVERY: u64 = 4_096;
+use crate::services::raft::{self, Index, NodeId, Payload, SnapshotMeta, StateDigest, Term};
+use crate::services::rsm::{Agreement, StateCheck};
 
 /// Up to how many times the log's bytes of the options may wait for a snapshot that is as large.
 const SNAPSHOT_LOG_FACTOR_MAX: usize = 4;
@@ -32,29 +26,32 @@ const SNAPSHOT_LOG_FACTOR_MAX: usize = 4;
 /// By which part a snapshot is early at most.
 const EARLIEST: f64 = 0.25;
 
-/// How many digests a node keeps to compare.
-const DIGESTS_KEPT: usize = 16;
-
 /// Why a node cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RsmError {
-    /// An entry of the log is none of this program's.
-    #[error("the entry at index {index} cannot be understood: {error}")]
-    Entry {
-        /// Where.
-        index: Index,
-        /// Why.
-        error: serde_json::Error,
-    },
-    /// The state machine of this node has given other replies than the leader's.
-    #[error("up to index {index} this node's replies differ from the leader's: its state cannot be trusted")]
+    /// The state of this node is not the one that a majority has come to.
+    #[error(
+        "up to index {index} the replies of this node's state machine differ from those of the nodes {agreed:?}, which \
+         are a majority: its state cannot be trusted. Start it again: if it ends again, its snapshot is wrong, and it must \
+         be left out. The cluster goes on while most of its nodes do"
+    )]
     Diverged {
         /// Where.
         index: Index,
+        /// The nodes that have come to the same.
+        agreed: Vec<NodeId>,
     },
     /// A snapshot cannot be read.
-    #[error("the snapshot cannot be restored: {0}")]
-    Snapshot(io::Error),
+    #[error(
+        "snapshot {index} cannot be restored: {error}. Bring back its file as it was written, or leave this node out: the \
+         cluster goes on while most of its nodes do"
+    )]
+    Snapshot {
+        /// The last index that it contains.
+        index: Index,
+        /// Why.
+        error: io::Error,
+    },
     /// The state machine has panicked, or the code around it.
     #[error("the state machine has panicked")]
     Panicked,
@@ -63,122 +60,13 @@ pub enum RsmError {
     Raft(Ended),
 }
 
-/// The state of one node.
-pub(super) struct Replica<M> {
-    pub(super) machine: M,
-    sessions: Sessions,
-    applied: Index,
-    /// What the replies so far add up to (CRC-32 of all of them).
-    digest: u32,
-    digests: VecDeque<(Index, u32)>,
-}
-
-/// What a snapshot holds beyond the state machine's own part, which follows it.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    digest: u32,
-    sessions: Sessions,
-}
-
-impl<M: StateMachine> Replica<M> {
-    pub(super) fn new(machine: M) -> Self {
-        Self { machine, sessions: Sessions::default(), applied: 0, digest: 0, digests: VecDeque::new() }
-    }
-
-    /// Applies an entry; gives its id, and what whoever submitted it is told.
-    fn apply(&mut self, index: Index, entry: &raft::Entry) -> Result<Option<(u64, Told)>, RsmError> {
-        self.applied = index;
-        let Payload::Command(command) = &entry.payload else { return Ok(None) };
-        let understood: Result<Entry<'_>, _> = serde_json::from_str(command.json());
-        let Entry { id, action } = understood.map_err(|error| RsmError::Entry { index, error })?;
-        let told = match action {
-            Action::Run { ticket: None, command } => Told::Reply(self.run(command)),
-            Action::Run { ticket: Some(ticket), command } => match self.sessions.check(&ticket, index) {
-                Verdict::Run => {
-                    let reply = self.run(command);
-                    self.sessions.keep(&ticket, &reply);
-                    Told::Reply(reply)
-                }
-                Verdict::Done(_) if has(ServiceBug::TicketRunsTwice) => Told::Reply(self.run(command)),
-                Verdict::Done(reply) => Told::Reply(reply),
-                Verdict::NoSession => Told::Error(ReplyErr::NoSession),
-                Verdict::TooManyUnanswered => Told::Error(ReplyErr::TooManyUnanswered),
-            },
-            Action::OpenSession => {
-                self.sessions.open(index);
-                Told::Reply(index.to_string())
-            }
-            Action::Compare { index, digest } => {
-                let own = self.digests.iter().find(|(at, _)| *at == index);
-                if own.is_some_and(|(_, own)| *own != digest) {
-                    return Err(RsmError::Diverged { index });
-                }
-                Told::Reply("null".to_owned())
-            }
-        };
-        if index.is_multiple_of(COMPARE_EVERY) {
-            self.digests.push_back((index, self.digest));
-            if self.digests.len() > DIGESTS_KEPT {
-                self.digests.pop_front();
-            }
-        }
-        Ok(Some((id, told)))
-    }
-
-    fn run(&mut self, command: &RawValue) -> String {
-        let reply = self.machine.apply(command.get());
-        let mut digest = crc32fast::Hasher::new_with_initial(self.digest);
-        digest.update(reply.as_bytes());
-        self.digest = digest.finalize();
-        reply
-    }
-
-    /// The state as of now, to be read later.
-    fn snapshot(&self) -> impl Read + Send + 'static {
-        let forgets = has(ServiceBug::SnapshotWithoutSessions);
-        let sessions = if forgets { Sessions::default() } else { self.sessions.clone() };
-        let head = Head { digest: self.digest, sessions };
-        let head = serde_json::to_vec(&head).expect("it has string keys and a Vec takes all");
-        let length = (head.len() as u64).to_le_bytes();
-        io::Cursor::new(length).chain(io::Cursor::new(head)).chain(self.machine.snapshot())
-    }
-
-    fn restore(&mut self, index: Index, mut snapshot: impl Read) -> io::Result<()> {
-        let mut length = [0; 8];
-        snapshot.read_exact(&mut length)?;
-        let mut head = Vec::new();
-        snapshot.by_ref().take(u64::from_le_bytes(length)).read_to_end(&mut head)?;
-        let head: Head = serde_json::from_slice(&head)?;
-        self.machine.restore(&mut snapshot)?;
-        (self.digest, self.sessions, self.applied) = (head.digest, head.sessions, index);
-        self.digests.clear();
-        Ok(())
-    }
-}
-
-/// What whoever has submitted a command is told.
-enum Told {
-    /// The reply, which is JSON.
-    Reply(String),
-    Error(ReplyErr),
-}
-
-impl Told {
-    fn outcome(self) -> Outcome {
-        match self {
-            Self::Reply(reply) => RawValue::from_string(reply)
-                .map_err(|error| ReplyErr::Invalid(format!("the state machine's reply is no JSON: {error}"))),
-            Self::Error(error) => Err(error),
-        }
-    }
-}
-
 /// The task.
 pub(super) struct Applier<M> {
     raft: Arc<Raft>,
     replica: Arc<Mutex<Replica<M>>>,
     waiters: Waiters,
     applied: Arc<Applied>,
+    comparison: Comparison,
     options: RsmOptions,
     /// The bytes of the entries since the newest snapshot.
     log_bytes: usize,
@@ -198,9 +86,11 @@ impl<M: StateMachine> Applier<M> {
         replica: Arc<Mutex<Replica<M>>>,
         waiters: Waiters,
         applied: Arc<Applied>,
+        check: watch::Sender<Option<StateCheck>>,
         options: RsmOptions,
     ) -> Self {
         Self {
+            comparison: Comparison::new(raft.clone(), check),
             raft,
             replica,
             waiters,
@@ -230,6 +120,7 @@ impl<M: StateMachine> Applier<M> {
 
     async fn apply_all(&mut self, mut applies: Applies) -> Result<(), RsmError> {
         let mut status = self.raft.watch();
+        let digests = self.raft.digests().clone();
         loop {
             // What is committed first: those who wait for it should hear that rather than that the leader has changed.
             tokio::select! {
@@ -249,56 +140,78 @@ impl<M: StateMachine> Applier<M> {
                         self.waiters.end_up_to(over, &deposed(now.leader));
                     }
                 }
+                () = digests.heard() => self.judge().await,
+                saved = ended(&mut self.saving) => {
+                    if saved.is_err_and(|error| error.is_panic()) {
+                        return Err(RsmError::Panicked);
+                    }
+                }
             }
+        }
+    }
+
+    /// Compares, as the leader, what the nodes have come to.
+    async fn judge(&mut self) {
+        if self.leads_in.is_some() {
+            let replica = self.replica.clone();
+            self.comparison.judge(|index| locked(&replica).digest_at(index)).await;
         }
     }
 
     fn apply(&mut self, first: Index, entries: &[raft::Entry]) -> Result<(), RsmError> {
         let mut told = Vec::with_capacity(entries.len());
-        let mut compare = None;
-        let applied = {
+        let (applied, reports, agreed) = {
             let mut replica = locked(&self.replica);
             for (index, entry) in (first..).zip(entries) {
-                told.extend(replica.apply(index, entry)?);
-                if index.is_multiple_of(COMPARE_EVERY) {
-                    compare = replica.digests.back().copied();
-                }
+                let applied = replica.apply(index, entry).inspect_err(|error| {
+                    if let RsmError::Diverged { index, .. } = error {
+                        self.comparison.note(*index, Agreement::Differs);
+                    }
+                })?;
+                told.extend(applied);
             }
-            replica.applied
+            (replica.applied, replica.take_reports(), replica.agreed)
         };
         for (id, told) in told {
             self.waiters.tell(id, || told.outcome());
         }
         self.applied.advance(applied);
-        if let Some((index, digest)) = compare
-            && self.leads_in.is_some()
-        {
-            self.propose_comparison(index, digest);
+        if agreed > 0 {
+            self.comparison.note(agreed, Agreement::Agreed);
+        }
+        for digest in reports {
+            self.comparison.add_own(digest);
         }
         self.log_bytes += entries.iter().map(entry_bytes).sum::<usize>();
         self.snapshot_if_due(applied);
         Ok(())
     }
 
-    /// Lets the other nodes compare. Nobody waits for it, and if it is lost there will be another.
-    fn propose_comparison(&self, index: Index, digest: u32) {
-        let command = entry::encode(fastrand::u64(..), &Action::Compare { index, digest });
-        let raft = self.raft.clone();
-        tokio::spawn(async move { raft.submit(command).await });
-    }
-
     fn snapshot_if_due(&mut self, applied: Index) {
         let is_saving = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
         let last = self.snapshot_bytes.load(Ordering::Relaxed);
         let due = due_after(self.options.snapshot_log_bytes, last, self.lot);
-        if self.options.snapshot_log_bytes == 0 || is_saving || self.log_bytes < due {
+        let is_due = self.options.snapshot_log_bytes > 0 && !is_saving && self.log_bytes >= due;
+        if !is_due || self.comparison.is_disputed() {
             return;
         }
         (self.log_bytes, self.lot) = (0, fastrand::f64());
         // The state is frozen here, and read while commands go on.
-        let state = Counted::new(locked(&self.replica).snapshot(), &self.snapshot_bytes);
+        let (state, digest) = {
+            let replica = locked(&self.replica);
+            (replica.snapshot(), replica.digest)
+        };
+        let state = Counted::new(state, &self.snapshot_bytes);
+        let is_asked = self.leads_in.is_some() && !self.raft.is_alone();
+        let agreed = is_asked.then(|| self.comparison.claim(StateDigest { index: applied, digest }));
         let (raft, bytes, began) = (self.raft.clone(), self.snapshot_bytes.clone(), Instant::now());
         self.saving = Some(tokio::spawn(async move {
+            if let Some(agreed) = agreed
+                && !agreed.await
+            {
+                // What was found out is logged where it is.
+                return;
+            }
             match raft.save_snapshot(applied, state).await {
                 Ok(()) => {
                     let (bytes, took) = (bytes.load(Ordering::Relaxed), began.elapsed());
@@ -313,21 +226,36 @@ impl<M: StateMachine> Applier<M> {
 
     async fn restore(&mut self, meta: SnapshotMeta) -> Result<(), RsmError> {
         let index = meta.last_index;
-        let snapshot = Counted::new(self.raft.read_snapshot(meta), &self.snapshot_bytes);
+        let snapshot = self.raft.read_snapshot(meta);
+        let superseded = snapshot.superseded();
+        let snapshot = Counted::new(snapshot, &self.snapshot_bytes);
         let replica = self.replica.clone();
         let restore = move || locked(&replica).restore(index, io::BufReader::new(snapshot));
         match self.raft.with_disk(restore).await.map_err(io::Error::other).flatten() {
             Ok(()) => {
                 self.log_bytes = 0;
+                self.comparison.forget();
                 self.applied.advance(index);
                 let bytes = self.snapshot_bytes.load(Ordering::Relaxed);
                 log_snapshot(&INSTALLED, || tracing::info!(index, bytes, "snapshot installed"));
                 Ok(())
             }
-            // There is a newer one, which comes next.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(RsmError::Snapshot(error)),
+            // The newer one comes next.
+            Err(_) if superseded.get() => Ok(()),
+            Err(error) => Err(RsmError::Snapshot { index, error }),
         }
+    }
+}
+
+/// Waits for the end of a task; for ever where there is none.
+async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
+    match task {
+        Some(running) => {
+            let result = running.await;
+            *task = None;
+            result
+        }
+        None => std::future::pending().await,
     }
 }
 

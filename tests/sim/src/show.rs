@@ -19,6 +19,7 @@ pub(crate) fn input(input: &Input) -> String {
         Input::Durable(position) => format!("durable {position}"),
         Input::SnapshotSaved(snapshot) => format!("saved {}@{}", snapshot.last_index, snapshot.last_term),
         Input::Disk(space) => format!("disk {space:?}"),
+        Input::SnapshotGivenUp => "received snapshot given up".to_owned(),
         Input::Transfer(to) => format!("transfer to {to:?}"),
     }
 }

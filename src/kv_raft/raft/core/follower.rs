@@ -68,7 +68,7 @@ impl Core {
         self.node.commit = self.node.commit.max(args.commit.min(vouched));
         if has_entries {
             let outcome = AppendOutcome::Matched(last_new);
-            let reply = AppendEntriesReply { term: self.node.term, round: args.round, outcome };
+            let reply = AppendEntriesReply { term: self.node.term, round: args.round, outcome, digest: None };
             self.node.reply_when_durable(token, Reply::Append(reply));
         } else {
             let durable = if self.node.has(Bug::AnswerHeartbeatBeforeDurable) {
@@ -110,7 +110,7 @@ impl Core {
 
     fn reply_to_append(&mut self, token: Token, round: Round, outcome: AppendOutcome) {
         let term = self.node.term;
-        self.node.reply(token, Reply::Append(AppendEntriesReply { term, round, outcome }));
+        self.node.reply(token, Reply::Append(AppendEntriesReply { term, round, outcome, digest: None }));
     }
 
     /// Whether a message of this term comes from its leader; if so, this node follows it.

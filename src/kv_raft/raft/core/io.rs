@@ -144,6 +144,8 @@ pub enum Input {
     Durable(Position),
     /// The state as of this index is safe on the disk as a snapshot, so entries up to it can go.
     SnapshotSaved(SnapshotMeta),
+    /// What was received of a snapshot is gone from the disk, so the snapshot is wanted from its beginning.
+    SnapshotGivenUp,
     /// The disk takes no more entries, or does so again.
     Disk(DiskSpace),
     /// This node is to hand its leadership over, to a certain node or to whoever has most of the log.

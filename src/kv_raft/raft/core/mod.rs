@@ -46,6 +46,11 @@ pub use io::{
 };
 pub use options::Options;
 
+/// How far a term in a message may be ahead of a node's own term. A node follows every later term, and none can follow
+/// the last one, so one message with such a term would leave the cluster without a leader. Elections alone take decades
+/// to get this far ahead of a node that was away: 27 years at one every 200 ms.
+pub const TERM_JUMP_MAX: Term = 1 << 32;
+
 /// One node of a cluster.
 ///
 /// The same inputs at the same times give the same effects: there is no clock here, no randomness but the seed in the
@@ -123,6 +128,7 @@ impl Core {
             Input::Read(token) => self.on_read(token),
             Input::Durable(position) => self.on_durable(position),
             Input::SnapshotSaved(snapshot) => self.on_snapshot_saved(snapshot),
+            Input::SnapshotGivenUp => self.receiving = None,
             Input::Disk(space) => self.on_disk(space),
             Input::Transfer(to) => self.on_transfer(to),
         }
@@ -175,6 +181,10 @@ impl Core {
             Reply::Snapshot(reply) => (reply.term, false),
             Reply::TimeoutNow(reply) => (reply.term, false),
         };
+        if term > self.node.term.saturating_add(TERM_JUMP_MAX) {
+            // It is not believed, like a request of such a term; see `TERM_JUMP_MAX`.
+            return;
+        }
         if term > self.node.term && !is_promise {
             self.follow(term);
             return;

@@ -119,7 +119,10 @@ impl Node {
     fn matched(&mut self, from: NodeId, index: Index) -> Effects {
         let round = self.rounds[&from];
         let outcome = AppendOutcome::Matched(index);
-        self.answer(from, Reply::Append(AppendEntriesReply { term: self.core.term(), round, outcome }))
+        self.answer(
+            from,
+            Reply::Append(AppendEntriesReply { term: self.core.term(), round, outcome, digest: None }),
+        )
     }
 
     /// The next deadline comes.

@@ -126,11 +126,13 @@ impl Disk {
 
     /// Waits for news.
     pub(super) async fn changed(&mut self) -> Report {
-        // The writer ends only after its last report, which stays.
-        if self.reports.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        let has_ended = self.reports.changed().await.is_err();
+        let mut report = self.reports.borrow_and_update().clone();
+        if has_ended && report.failed.is_none() {
+            // A thread that ends by itself has said why; a panic of it has said that on standard error.
+            report.failed = Some(Arc::new(StorageError::Panicked));
         }
-        self.reports.borrow_and_update().clone()
+        report
     }
 
     /// The newest news.
@@ -139,17 +141,26 @@ impl Disk {
     }
 
     /// Has everything written that was taken, and waits for it.
-    pub(super) async fn close(self) {
-        match self.way {
+    ///
+    /// # Errors
+    /// When that has failed.
+    pub(super) async fn close(self) -> Result<(), Arc<StorageError>> {
+        let panicked = match self.way {
             Way::Thread { jobs, thread } => {
                 drop(jobs);
-                // It has said what went wrong, if anything did.
-                let _ended = tokio::task::spawn_blocking(move || thread.join()).await;
+                let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+                matches!(joined, Ok(Err(_)))
             }
             Way::Here(mut writer) => {
                 let rested = writer.rest();
                 writer.report_failure(rested);
+                false
             }
+        };
+        match &self.reports.borrow().failed {
+            Some(error) => Err(error.clone()),
+            None if panicked => Err(Arc::new(StorageError::Panicked)),
+            None => Ok(()),
         }
     }
 }

@@ -33,6 +33,8 @@ pub(in crate::kv_raft::raft) enum Inbound {
     Read { answer: oneshot::Sender<ReadOutcome> },
     /// A snapshot is on the disk.
     SnapshotSaved(SnapshotMeta),
+    /// What was received of a snapshot is gone from the disk.
+    SnapshotGivenUp,
     /// The leadership is to be handed over; told when this node does not lead (any more).
     Transfer { to: Option<NodeId>, handed_over: oneshot::Sender<()> },
     /// Somebody wants to look at the core.

@@ -27,9 +27,10 @@ use super::core::{
     Committed, Core, DiskSpace, Effects, Event, Input, Persist, Proposed, ReadOutcome, Refusal, Reply,
     Request, Role, Time, Token,
 };
+use super::digests::Digests;
 use super::storage::{SnapshotAccess, StorageError};
 use super::transport::Transport;
-use crate::services::raft::{Command, Index, NodeId};
+use crate::services::raft::{AppendEntriesReply, Command, Index, NodeId};
 
 pub(super) use disk::DiskWatch;
 pub(super) use inbox::{Inbound, Inbox, Told};
@@ -55,6 +56,7 @@ pub(super) struct Driver {
     leader_commit_index: Index,
     state_log: StateLog,
     peers: Peers,
+    digests: Arc<Digests>,
     status: watch::Sender<Status>,
     applies: mpsc::Sender<Committed>,
     /// Up to where committed entries were handed out.
@@ -76,6 +78,7 @@ pub(super) struct Driver {
 /// What a driver is made of.
 pub(super) struct Parts {
     pub(super) core: Core,
+    pub(super) digests: Arc<Digests>,
     pub(super) storage: Box<dyn super::storage::Storage>,
     pub(super) snapshots: SnapshotAccess,
     pub(super) transport: Arc<dyn Transport>,
@@ -88,8 +91,17 @@ pub(super) struct Parts {
 impl Driver {
     /// Puts the parts together, and tells where the node's status can be watched.
     pub(super) fn new(parts: Parts) -> std::io::Result<(Self, watch::Receiver<Status>)> {
-        let Parts { core, storage, snapshots, transport, inbox: (sender, inbox), applies, origin, contacts } =
-            parts;
+        let Parts {
+            core,
+            digests,
+            storage,
+            snapshots,
+            transport,
+            inbox: (sender, inbox),
+            applies,
+            origin,
+            contacts,
+        } = parts;
         let others = core.others();
         let disk = Disk::start(storage)?;
         let state_log = StateLog::new(core.id());
@@ -105,6 +117,7 @@ impl Driver {
             leader_commit_index: 0,
             state_log,
             peers: Peers::new(others, transport, snapshots, sender, contacts),
+            digests,
             status,
             applies,
             handed_out: 0,
@@ -158,8 +171,7 @@ impl Driver {
                 count = self.inbox.recv_many(&mut round, MESSAGES_PER_ROUND), if has_room => {
                     if count == 0 || !self.take(&mut round) {
                         self.carry_out();
-                        self.disk.close().await;
-                        return Ok(());
+                        return self.disk.close().await;
                     }
                 }
                 _ = applies.reserve(), if is_held_up => {}
@@ -196,6 +208,9 @@ impl Driver {
                     if let Some(took) = round_trip {
                         self.note_round_trip(from, took);
                     }
+                    if let Reply::Append(AppendEntriesReply { digest: Some(digest), .. }) = &reply {
+                        self.digests.hear(from, *digest);
+                    }
                     self.step(Input::Reply { from, reply });
                 }
                 Inbound::Failed { to, sent } => self.step(Input::Failed { to, sent }),
@@ -223,6 +238,7 @@ impl Driver {
                     self.step(Input::Read(token));
                 }
                 Inbound::SnapshotSaved(snapshot) => self.step(Input::SnapshotSaved(snapshot)),
+                Inbound::SnapshotGivenUp => self.step(Input::SnapshotGivenUp),
                 Inbound::Transfer { to, handed_over } => {
                     self.transfers.retain(|waiting| !waiting.is_closed());
                     self.transfers.push(handed_over);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::super::core::{DiskSpace, Op};
 use super::log_state::LogState;
 use super::readable::Readable;
-use super::{Opened, Snapshots, Storage, StorageError};
+use super::{Completed, Opened, SnapshotCheck, Snapshots, Storage, StorageError};
 use crate::services::raft::{SnapshotBytes, SnapshotMeta};
 
 /// What outlives the storages that were opened from it: clones are the same, so opening once more is a restart.
@@ -19,17 +19,20 @@ pub struct Memory(Arc<Mutex<Synced>>);
 struct Synced {
     log: LogState,
     snapshots: Readable<Bytes>,
+    /// What was received of a snapshot; it does not outlive the storage.
+    received: Option<(SnapshotMeta, Vec<u8>)>,
 }
 
 impl Memory {
     /// Opens a storage with what the ones before have synced. There should be one at a time.
     pub fn open(&self) -> Opened {
         let mut synced = self.locked();
+        synced.received = None;
         let snapshot = synced.snapshots.newest_meta().cloned();
         synced.log.reconcile(snapshot.as_ref()).expect("a snapshot is there before entries are compacted");
         let restored = synced.log.clone().restored(snapshot);
         drop(synced);
-        let storage = MemoryStorage { memory: self.clone(), unsynced: Vec::new(), received: None };
+        let storage = MemoryStorage { memory: self.clone(), unsynced: Vec::new() };
         Opened { storage: Box::new(storage), restored }
     }
 
@@ -48,21 +51,22 @@ impl Memory {
 struct MemoryStorage {
     memory: Memory,
     unsynced: Vec<Op>,
-    received: Option<(SnapshotMeta, Vec<u8>)>,
 }
 
 impl MemoryStorage {
     fn receive(&mut self, snapshot: SnapshotMeta, offset: u64, data: &[u8], last: bool) {
-        let mut received = match self.received.take() {
+        let mut synced = self.memory.locked();
+        let mut received = match synced.received.take() {
             _ if offset == 0 => (snapshot, Vec::new()),
             Some((meta, bytes)) if meta == snapshot && bytes.len() as u64 == offset => (meta, bytes),
             _ => return,
         };
         received.1.extend(data);
         if last {
+            drop(synced);
             self.memory.publish(received.0, received.1.into());
         } else {
-            self.received = Some(received);
+            synced.received = Some(received);
         }
     }
 }
@@ -130,5 +134,28 @@ impl Snapshots for Memory {
 
     fn newest(&self) -> Option<SnapshotMeta> {
         self.locked().snapshots.newest_meta().cloned()
+    }
+
+    fn complete(
+        &self,
+        meta: &SnapshotMeta,
+        offset: u64,
+        data: &[u8],
+        check: SnapshotCheck<'_>,
+    ) -> Result<Completed, StorageError> {
+        if self.newest().is_some_and(|newest| newest.last_index >= meta.last_index) {
+            return Ok(Completed::Published);
+        }
+        let received =
+            self.locked().received.take_if(|(it, bytes)| it == meta && bytes.len() as u64 == offset);
+        let Some((_, mut bytes)) = received else { return Ok(Completed::Incomplete) };
+        bytes.extend(data);
+        Ok(match check(&mut bytes.as_slice()) {
+            Ok(()) => {
+                self.publish(meta.clone(), bytes.into());
+                Completed::Published
+            }
+            Err(error) => Completed::Refused(error),
+        })
     }
 }

@@ -103,6 +103,38 @@ pub trait Snapshots: Send + Sync {
 
     /// Which snapshot is the newest.
     fn newest(&self) -> Option<SnapshotMeta>;
+
+    /// Adds the last piece to a snapshot whose earlier pieces were received up to `offset`, lets `check` read the whole
+    /// state, and makes it the newest snapshot if `check` accepts it. Otherwise what was received is removed, and the
+    /// snapshot of before stays.
+    ///
+    /// The term in which the snapshot was received must be on the disk before.
+    ///
+    /// # Errors
+    /// When the disk does not take it, or has no space. What was received is removed, and the snapshot of before stays.
+    fn complete(
+        &self,
+        meta: &SnapshotMeta,
+        offset: u64,
+        data: &[u8],
+        check: SnapshotCheck<'_>,
+    ) -> Result<Completed, StorageError>;
+}
+
+/// Says whether a state can be restored, without restoring it.
+pub type SnapshotCheck<'a> = &'a dyn Fn(&mut dyn io::Read) -> io::Result<()>;
+
+/// What became of a received snapshot; see [`Snapshots::complete`].
+#[derive(Debug)]
+pub enum Completed {
+    /// This snapshot, or a newer one, is the newest one.
+    Published,
+    /// A received snapshot is being checked.
+    Busy,
+    /// The pieces before `offset` are not there.
+    Incomplete,
+    /// The check has refused the state.
+    Refused(io::Error),
 }
 
 /// How many snapshots beside the newest one stay readable for those who are reading them.
@@ -195,6 +227,9 @@ pub enum StorageError {
         /// Which folder.
         path: PathBuf,
     },
+    /// The thread that writes has panicked. What it has written is known only once the folder is opened again.
+    #[error("the thread that writes to the disk has panicked; its message is on standard error")]
+    Panicked,
     /// An earlier call has failed.
     #[error("{path}: not usable since an earlier error")]
     Poisoned {

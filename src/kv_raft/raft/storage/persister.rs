@@ -13,7 +13,7 @@ use traitwire::Persister;
 
 use super::super::core::{DiskSpace, Op};
 use super::log_state::{LogState, Tip};
-use super::snapshots::{Receiving, SnapshotFiles};
+use super::snapshots::SnapshotFiles;
 use super::{Disk, DiskLock, Identity, Opened, RealDisk, Snapshots, Storage, StorageError, lock};
 use crate::services::raft::{Entry, Index, NodeId, Term};
 
@@ -31,7 +31,6 @@ pub struct PersisterStorage {
     /// Whether `log` is ahead of the file.
     unsaved: bool,
     snapshots: Arc<SnapshotFiles>,
-    receiving: Option<Receiving>,
     /// A snapshot has found no space, and nobody has been told.
     ran_out: bool,
     poisoned: bool,
@@ -90,7 +89,6 @@ impl PersisterStorage {
             // Also what was read is saved once more: its last sync may have failed.
             unsaved: true,
             snapshots,
-            receiving: None,
             ran_out: false,
             poisoned: false,
             _lock: guard,
@@ -132,7 +130,7 @@ impl PersisterStorage {
         if matches!(piece, Op::SnapshotPiece { last: true, .. }) {
             self.save()?;
         }
-        match self.snapshots.receive(&mut self.receiving, piece) {
+        match self.snapshots.receive(piece) {
             Err(error) if error.is_full() => {
                 self.ran_out = true;
                 Ok(())

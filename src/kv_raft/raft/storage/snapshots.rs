@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::super::core::Op;
 use super::readable::Readable;
 use super::snapshot_file::{Reader, Writer};
-use super::{Disk, Snapshots, StorageError};
+use super::{Completed, Disk, SnapshotCheck, Snapshots, StorageError};
 use crate::services::raft::{SnapshotBytes, SnapshotMeta};
 
 /// The end of the name of a file that is being written.
@@ -26,10 +26,17 @@ pub(super) struct SnapshotFiles {
     readable: Mutex<Readable<Arc<Reader>>>,
     /// Makes temporary names.
     begun: AtomicU64,
+    receiving: Mutex<Receiving>,
 }
 
-/// A snapshot that is being received.
-pub(super) struct Receiving(Writer);
+/// What is being received from a leader.
+#[derive(Default)]
+struct Receiving {
+    /// The snapshot that more pieces are expected of.
+    writer: Option<Writer>,
+    /// The snapshot whose last piece has come, while it is being checked.
+    completing: Option<SnapshotMeta>,
+}
 
 impl SnapshotFiles {
     /// Finds the newest snapshot of a folder, and removes older ones and those that were not finished.
@@ -42,8 +49,13 @@ impl SnapshotFiles {
             disk.remove(name).map_err(StorageError::io(&*disk, name))?;
         }
         let newest = newest_in(&*disk)?.map(Arc::new);
-        let files =
-            Self { disk, publishing: Mutex::default(), readable: Mutex::default(), begun: AtomicU64::new(0) };
+        let files = Self {
+            disk,
+            publishing: Mutex::default(),
+            readable: Mutex::default(),
+            begun: AtomicU64::new(0),
+            receiving: Mutex::default(),
+        };
         if let Some(newest) = newest {
             // Its name may have been given by a process that did not come to sync it.
             files.disk.sync_names().map_err(StorageError::io(&*files.disk, ""))?;
@@ -60,39 +72,81 @@ impl SnapshotFiles {
 
     /// That the state of a snapshot is on the disk, in this or a newer one.
     pub(super) fn require(&self, meta: &SnapshotMeta) -> Result<(), StorageError> {
-        if self.newest_meta().is_some_and(|newest| newest.last_index >= meta.last_index) {
+        if self.covers(meta) {
             return Ok(());
         }
         let error = io::Error::other("this snapshot was not received as a whole");
         Err(StorageError::Io { path: self.disk.path(&file_name(meta)), error })
     }
 
-    /// Takes a piece, an [`Op::SnapshotPiece`], and makes the snapshot the newest one if it is the last piece. A piece that
-    /// does not continue what was received is ignored.
-    pub(super) fn receive(&self, receiving: &mut Option<Receiving>, piece: &Op) -> Result<(), StorageError> {
+    /// Whether the newest snapshot is this one or a newer one.
+    fn covers(&self, meta: &SnapshotMeta) -> bool {
+        self.newest_meta().is_some_and(|newest| newest.last_index >= meta.last_index)
+    }
+
+    /// Takes a piece, an [`Op::SnapshotPiece`], and makes the snapshot the newest one if it is the last piece and
+    /// [`Snapshots::complete`] has not done so before. A piece that does not continue what was received is ignored.
+    pub(super) fn receive(&self, piece: &Op) -> Result<(), StorageError> {
         let Op::SnapshotPiece { snapshot, offset, data, last } = piece else { return Ok(()) };
-        let continued = match receiving.take() {
-            Some(Receiving(writer))
-                if *offset == 0 || writer.meta != *snapshot || writer.bytes() != *offset =>
-            {
+        if self.covers(snapshot) {
+            return Ok(());
+        }
+        let mut receiving = locked(&self.receiving);
+        let continued = match receiving.writer.take() {
+            Some(writer) if *offset == 0 || writer.meta != *snapshot || writer.bytes() != *offset => {
                 self.give_up(&writer);
                 None
             }
-            other => other.map(|Receiving(writer)| writer),
+            other => other,
         };
         let mut writer = match continued {
             Some(writer) => writer,
             None if *offset == 0 => self.begin(snapshot)?,
             None => return Ok(()),
         };
-        let written = writer.write(&data.0);
-        let published = if *last { written.and_then(|()| self.publish(&mut writer)) } else { written };
-        match published {
+        let mut taken = writer.write(&data.0);
+        if *last {
+            taken = taken.and_then(|()| writer.finish()).and_then(|()| self.publish(&writer));
+        }
+        match taken {
             Err(_) => self.give_up(&writer),
-            Ok(()) if !last => *receiving = Some(Receiving(writer)),
+            Ok(()) if !last => receiving.writer = Some(writer),
             Ok(()) => {}
         }
-        published
+        taken
+    }
+
+    /// Takes what was received of a snapshot, if it goes on at `offset`.
+    fn take_received(&self, meta: &SnapshotMeta, offset: u64) -> Result<Writer, Completed> {
+        let mut receiving = locked(&self.receiving);
+        if receiving.completing.is_some() {
+            return Err(Completed::Busy);
+        }
+        let writer = receiving.writer.take_if(|writer| writer.meta == *meta && writer.bytes() == offset);
+        let writer = writer.ok_or(Completed::Incomplete)?;
+        receiving.completing = Some(meta.clone());
+        Ok(writer)
+    }
+
+    /// Writes the last piece, checks the whole and makes it the newest snapshot.
+    fn complete_received(
+        &self,
+        writer: &mut Writer,
+        data: &[u8],
+        check: SnapshotCheck<'_>,
+    ) -> Result<Completed, StorageError> {
+        writer.write(data)?;
+        writer.finish()?;
+        // Read back from the file, so that its checksums are checked as well.
+        let mut state = Stream { reader: Reader::open(&*self.disk, &writer.name)?, offset: 0, failed: None };
+        let checked = check(&mut state).and_then(|()| io::copy(&mut state, &mut io::sink()));
+        if let Some(error) = state.failed {
+            return Err(error);
+        }
+        match checked {
+            Ok(_) => self.publish(writer).map(|()| Completed::Published),
+            Err(error) => Ok(Completed::Refused(error)),
+        }
     }
 
     fn begin(&self, meta: &SnapshotMeta) -> Result<Writer, StorageError> {
@@ -100,11 +154,10 @@ impl SnapshotFiles {
         Writer::create(&*self.disk, format!("snapshot-{number}{UNFINISHED}"), meta)
     }
 
-    /// Finishes a snapshot and makes it the newest one, unless there is a newer one by now.
-    fn publish(&self, writer: &mut Writer) -> Result<(), StorageError> {
-        writer.finish()?;
+    /// Makes a finished snapshot the newest one, unless there is a newer one by now.
+    fn publish(&self, writer: &Writer) -> Result<(), StorageError> {
         let _publishing = locked(&self.publishing);
-        if self.newest_meta().is_some_and(|newest| newest.last_index >= writer.meta.last_index) {
+        if self.covers(&writer.meta) {
             self.give_up(writer);
             return Ok(());
         }
@@ -143,7 +196,8 @@ impl Snapshots for SnapshotFiles {
         let saved = copy(state, &mut writer)
             .map_err(|error| StorageError::Io { path: self.disk.path(&writer.name), error })
             .and_then(|written| written)
-            .and_then(|()| self.publish(&mut writer));
+            .and_then(|()| writer.finish())
+            .and_then(|()| self.publish(&writer));
         if saved.is_err() {
             self.give_up(&writer);
         }
@@ -167,6 +221,63 @@ impl Snapshots for SnapshotFiles {
 
     fn newest(&self) -> Option<SnapshotMeta> {
         self.newest_meta()
+    }
+
+    fn complete(
+        &self,
+        meta: &SnapshotMeta,
+        offset: u64,
+        data: &[u8],
+        check: SnapshotCheck<'_>,
+    ) -> Result<Completed, StorageError> {
+        if self.covers(meta) {
+            return Ok(Completed::Published);
+        }
+        let mut writer = match self.take_received(meta, offset) {
+            Ok(writer) => writer,
+            Err(completed) => return Ok(completed),
+        };
+        let completing = Completing(&self.receiving);
+        let completed = self.complete_received(&mut writer, data, check);
+        drop(completing);
+        if !matches!(completed, Ok(Completed::Published)) {
+            self.give_up(&writer);
+        }
+        completed
+    }
+}
+
+/// Ends the state of completing, also when the check panics.
+struct Completing<'a>(&'a Mutex<Receiving>);
+
+impl Drop for Completing<'_> {
+    fn drop(&mut self) {
+        locked(self.0).completing = None;
+    }
+}
+
+/// The state in a file, from its begin to its end.
+struct Stream {
+    reader: Reader,
+    offset: u64,
+    /// The error that reading has met; what is read afterwards fails as well.
+    failed: Option<StorageError>,
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.reader.read(self.offset, buffer.len()) {
+            Ok((bytes, _)) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                self.offset += bytes.len() as u64;
+                Ok(bytes.len())
+            }
+            Err(error) => {
+                let shown = io::Error::other(error.to_string());
+                self.failed = Some(error);
+                Err(shown)
+            }
+        }
     }
 }
 

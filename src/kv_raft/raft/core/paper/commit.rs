@@ -162,7 +162,7 @@ pub(super) fn a_read_is_confirmed_by_a_majority_after_it() {
     assert_eq!(read(&mut node), []);
     for (id, round) in old_rounds {
         let outcome = AppendOutcome::Matched(0);
-        let reply = Reply::Append(AppendEntriesReply { term: 5, round, outcome });
+        let reply = Reply::Append(AppendEntriesReply { term: 5, round, outcome, digest: None });
         assert_eq!(confirmed(&node.answer(id, reply)), []);
     }
     assert_eq!(confirmed(&node.matched(2, 0)), []);

@@ -74,7 +74,7 @@ pub(super) fn a_newer_term_is_entered() {
 #[test]
 pub(super) fn a_newer_term_in_an_answer_ends_a_candidacy_and_a_leadership() {
     let vote = VoteReply { term: 6, granted: false };
-    let appended = AppendEntriesReply { term: 6, round: 1, outcome: AppendOutcome::OldTerm };
+    let appended = AppendEntriesReply { term: 6, round: 1, outcome: AppendOutcome::OldTerm, digest: None };
     for reply in [Reply::PreVote(vote.clone()), Reply::Vote(vote), Reply::Append(appended)] {
         for mut node in in_every_role() {
             node.answer(2, reply.clone());

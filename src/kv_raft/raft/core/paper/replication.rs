@@ -100,7 +100,7 @@ pub(super) fn entries_are_written_before_they_are_acknowledged() {
     let replies: Vec<_> = node.write().replies.into_iter().map(|(_, reply)| reply).collect();
     let matched = |index| {
         let outcome = AppendOutcome::Matched(index);
-        Reply::Append(AppendEntriesReply { term: 5, round: 1, outcome })
+        Reply::Append(AppendEntriesReply { term: 5, round: 1, outcome, digest: None })
     };
     assert_eq!(replies, [matched(3), matched(2)]);
     assert_eq!(node.appends(2, append(5, (3, 5), &[], 0)), AppendOutcome::Matched(3));
@@ -162,7 +162,7 @@ pub(super) fn a_leader_only_appends() {
     assert_eq!(node.appends(2, append(4, (0, 0), &[2], 1)), AppendOutcome::OldTerm);
     for round in 0..9 {
         let outcome = conflict(2, 3, 1);
-        node.answer(2, Reply::Append(AppendEntriesReply { term: 5, round, outcome }));
+        node.answer(2, Reply::Append(AppendEntriesReply { term: 5, round, outcome, digest: None }));
     }
     assert_eq!((node.core.role(), node.log()), (Role::Leader, log));
 }
@@ -191,7 +191,7 @@ pub(super) fn what_a_follower_has_is_what_it_says() {
     let mut node = leader_of_four();
     for (round, index, expected) in [(3, 1, 1), (5, 3, 3), (4, 2, 3), (3, 1, 3), (6, 4, 4), (5, 3, 4)] {
         let outcome = AppendOutcome::Matched(index);
-        node.answer(2, Reply::Append(AppendEntriesReply { term: 5, round, outcome }));
+        node.answer(2, Reply::Append(AppendEntriesReply { term: 5, round, outcome, digest: None }));
         assert_eq!((matched(&node), node.core.commit_index()), (expected, expected), "{round}");
     }
 }
@@ -202,7 +202,7 @@ pub(super) fn only_answers_of_this_term_count() {
     let mut node = leader_of_four();
     for (term, round) in [(4, 3), (1, 3), (5, 99)] {
         let outcome = AppendOutcome::Matched(4);
-        node.answer(2, Reply::Append(AppendEntriesReply { term, round, outcome }));
+        node.answer(2, Reply::Append(AppendEntriesReply { term, round, outcome, digest: None }));
         assert_eq!((matched(&node), node.core.commit_index()), (0, 0), "{term} {round}");
     }
 }

@@ -166,7 +166,7 @@ pub(super) fn a_leader_sends_a_snapshot_where_entries_are_gone() {
     let effects = node.lead();
     assert_eq!(appends_to(&effects, 2)[0].prev_index, 4);
     let outcome = AppendOutcome::Conflict(Conflict { prev_index: 4, term: 0, first_index: 1 });
-    let reply = AppendEntriesReply { term: 5, round: node.rounds[&2], outcome };
+    let reply = AppendEntriesReply { term: 5, round: node.rounds[&2], outcome, digest: None };
     assert_eq!(wanted(&node.answer(2, Reply::Append(reply))), [0]);
     assert_eq!(wanted(&answer(&mut node, SnapshotProgress::Next(40))), [40]);
     // Who wants the same piece again cannot take it now.

@@ -92,7 +92,7 @@ use std::sync::Arc;
 
 use super::super::core::{DiskSpace, Op};
 use super::log_state::{Change, Tip};
-use super::snapshots::{Receiving, SnapshotFiles};
+use super::snapshots::SnapshotFiles;
 use super::{Disk, DiskLock, Identity, Snapshots, Storage, StorageError};
 use format::{Link, SegmentHeader, encode_frame};
 use segments::{Current, Extents, Preparer, Reserve, SPARES_MAX, file_name};
@@ -130,7 +130,6 @@ pub struct Wal {
     unproven: bool,
     space: Space,
     snapshots: Arc<SnapshotFiles>,
-    receiving: Option<Receiving>,
     poisoned: bool,
     _lock: DiskLock,
 }
@@ -217,7 +216,7 @@ impl Wal {
         if matches!(piece, Op::SnapshotPiece { last: true, .. }) {
             self.flush()?;
         }
-        match self.snapshots.receive(&mut self.receiving, piece) {
+        match self.snapshots.receive(piece) {
             Err(error) if error.is_full() => {
                 self.space = Space::RanOut;
                 Ok(())

@@ -55,7 +55,6 @@ impl Wal {
             unproven,
             space: Space::Free,
             snapshots,
-            receiving: None,
             poisoned: false,
             _lock: guard,
         };
