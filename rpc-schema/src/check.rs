@@ -46,8 +46,8 @@ pub struct TooIntricate;
 
 /// What is wrong with `value` as a value of the schema `document`, into which its references lead; nothing if it fits.
 ///
-/// It knows what schemas of Rust types consist of, and takes integers as Rust reads them: `1.0` is none, and formats such as
-/// `uint64` have bounds. What it does not know, such as `pattern` or `if`, it takes for fulfilled.
+/// It knows what schemas of Rust types consist of. A number without a fraction is an integer, however it is written, and formats
+/// such as `uint64` have bounds. Keywords that it does not know, such as `if`, are taken to be fulfilled.
 ///
 /// # Errors
 /// When the schema is too intricate to be followed.

@@ -141,9 +141,9 @@ fn what_is_wrong_with_fields_is_said() {
         `not_zero` must be an integer from 1 to 4294967295, not 0
     "#]]
     .assert_eq(&said(&schema, &wrong));
-    let slips = json!({ "nam": "a", "levle": 11, "small": 1.0, "list": {}, "other": 1 });
+    let slips = json!({ "nam": "a", "levle": 11, "small": 1.5, "list": {}, "other": 1 });
     expect![[r#"
-        `small` must be an integer from -128 to 127, not 1.0
+        `small` must be an integer from -128 to 127, not 1.5
         `list` must be a list, not {}
         `name` is missing
         `nam` is no field here; did you mean `name`?

@@ -12,7 +12,7 @@ const SHOWN_MAX: usize = 60;
 /// What is wrong with `value`, if anything is.
 pub(super) fn refusal(schema: &Value, value: &Value) -> Option<String> {
     let mut names = types(schema).peekable();
-    if names.peek().is_some() && !types(schema).any(|name| is_of_type(name, schema, value)) {
+    if names.peek().is_some() && !types(schema).any(|name| is_of_type(name, value)) {
         let names: Vec<String> = names.map(|name| with_article(name, schema)).collect();
         return Some(format!("must be {}, not {}", names.join(" or "), short(value)));
     }
@@ -92,19 +92,15 @@ pub(super) fn short(value: &Value) -> String {
     }
 }
 
-fn is_of_type(name: &str, schema: &Value, value: &Value) -> bool {
+fn is_of_type(name: &str, value: &Value) -> bool {
     match (name, value) {
         ("number", Value::Number(_)) => true,
-        // A wider integer than any other that JSON values hold here: they keep it as a float.
-        ("integer", Value::Number(number)) if is_128_bits(schema) => {
+        // A number without a fraction is an integer, however it is written (JSON Schema Core, 6.1.1).
+        ("integer", Value::Number(number)) => {
             !number.is_f64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
         }
         _ => type_name(value) == name,
     }
-}
-
-fn is_128_bits(schema: &Value) -> bool {
-    schema.get("format").and_then(Value::as_str).is_some_and(|format| format.ends_with("int128"))
 }
 
 fn with_article(name: &str, schema: &Value) -> String {
@@ -180,9 +176,19 @@ fn compare(one: &Value, other: &Value) -> Option<std::cmp::Ordering> {
     }
 }
 
+/// The integer that a number stands for. One that is written with a point or an exponent, and is too large for this, is
+/// compared as a float.
 fn integer(value: &Value) -> Option<i128> {
-    value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from))
+    let written_as_float = || {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < I128_MAX)?;
+        #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and is within the range")]
+        Some(number as i128)
+    };
+    value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from)).or_else(written_as_float)
 }
+
+/// 2^127, which is beyond every `i128`.
+const I128_MAX: f64 = 1.701_411_834_604_692_3e38;
 
 fn text_refusal(schema: &Value, text: &str) -> Option<String> {
     if schema.get("contentEncoding").is_some_and(|encoding| encoding == "base64") && !is_base64(text) {
