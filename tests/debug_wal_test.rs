@@ -129,3 +129,28 @@ fn a_folder_without_a_log_is_said() {
     assert_eq!((code, error.contains("nowhere")), (1, true), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+/// A file that is far longer than any that a node writes is refused at once, whether it has holes or not.
+#[test]
+fn a_huge_file_is_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    drop(written(folder.path()));
+    let name = "wal-0000000000000001.log";
+    for (name, bytes) in [(name, 64 << 30), ("wal-0000000000000002.log", 1 << 50)] {
+        let file =
+            std::fs::File::options().write(true).create(true).truncate(false).open(folder.path().join(name));
+        let file = file.unwrap();
+        let before = file.metadata().unwrap().len();
+        // Not every file system has files that long.
+        if file.set_len(bytes).is_err() {
+            continue;
+        }
+        let began = std::time::Instant::now();
+        let (code, _, error) = debug_wal(folder.path(), &[]);
+        assert_eq!(code, 1);
+        assert!(error.contains(name) && error.contains(&bytes.to_string()), "{error}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+        file.set_len(before).unwrap();
+    }
+    assert_eq!(debug_wal(folder.path(), &[]).0, 0);
+}

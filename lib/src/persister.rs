@@ -52,7 +52,7 @@ impl Persister {
     /// The last state saved; empty when there is none.
     ///
     /// # Panics
-    /// When the file exists and cannot be read, or is no UTF-8. [`Persister::try_read`] gives the error instead.
+    /// When the file exists and cannot be read, or is not UTF-8. [`Persister::try_read`] gives the error instead.
     pub fn read(&self) -> String {
         match self.try_read() {
             Ok(data) => data,
@@ -61,11 +61,18 @@ impl Persister {
     }
 
     /// The last state saved; empty when there is none.
+    ///
+    /// # Errors
+    /// When the file exists and cannot be read, is not UTF-8, or is not a file: a link to nothing is not an empty state,
+    /// and a pipe would never end.
     pub fn try_read(&self) -> io::Result<String> {
-        match fs::read_to_string(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            other => other,
+        if let Err(error) = fs::symlink_metadata(&self.path) {
+            return if error.kind() == io::ErrorKind::NotFound { Ok(String::new()) } else { Err(error) };
         }
+        if !fs::metadata(&self.path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file"));
+        }
+        fs::read_to_string(&self.path)
     }
 
     fn directory(&self) -> &Path {

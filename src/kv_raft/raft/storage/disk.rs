@@ -1,9 +1,9 @@
 //! What the files of a node ask of a disk, and the disk of the operating system.
 
 use std::any::Any;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// One folder, without folders in it.
@@ -69,7 +69,15 @@ pub trait DiskFile: Send + Sync {
 /// The file that a process holds locked while it uses the folder.
 const LOCK_NAME: &str = "lock";
 
-/// A folder of the operating system.
+/// Who may use a folder of data, and a file in it: its owner.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// What everybody but the owner may do.
+const OTHERS: u32 = 0o077;
+
+/// A folder of the operating system. Its files are regular files: a symbolic link, a pipe, a device or a folder under the
+/// name of one of them is an error, and is neither followed nor replaced.
 #[derive(Debug)]
 pub struct RealDisk {
     folder: PathBuf,
@@ -77,19 +85,58 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// A folder to work in; it is made where there is none.
+    /// A folder to work in; it is made where there is none. Nobody but its owner can use what is made. A folder of data
+    /// that is there and that others can use is closed to them.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made or read.
     pub fn new(folder: &Path) -> io::Result<Self> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.is_dir();
         let made: Vec<&Path> = folder.ancestors().take_while(missing).collect();
-        fs::create_dir_all(folder)?;
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
         for folder in made {
             let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
             File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
         }
-        Ok(Self { folder: folder.to_owned(), writable: true })
+        let disk = Self { folder: folder.to_owned(), writable: true };
+        disk.close_to_others()?;
+        Ok(disk)
+    }
+
+    /// Takes from everybody but the owner what they may do with the folder and the files in it.
+    fn close_to_others(&self) -> io::Result<()> {
+        let mut is_shared = false;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let is_own = entry.file_name().to_str().is_some_and(is_data);
+            is_shared |= !is_own;
+            let metadata = entry.metadata()?;
+            if is_own && metadata.is_file() && metadata.permissions().mode() & OTHERS != 0 {
+                fs::set_permissions(entry.path(), Permissions::from_mode(FILE_MODE))?;
+            }
+        }
+        if fs::metadata(&self.folder)?.permissions().mode() & OTHERS == 0 {
+            return Ok(());
+        }
+        if is_shared {
+            let folder = self.folder.display();
+            tracing::warn!(
+                "{folder} can be used by others and has files of others, so it stays open to them: give the node a folder of its own"
+            );
+            return Ok(());
+        }
+        fs::set_permissions(&self.folder, Permissions::from_mode(FOLDER_MODE))
+    }
+
+    /// The path of a file. An error if there is something else under its name.
+    fn regular(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.folder.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => regular(name, metadata.file_type())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(path)
     }
 
     /// A folder to look at: nothing is made or changed.
@@ -103,8 +150,13 @@ impl Disk for RealDisk {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            // A name that is no UTF-8, or a folder, is nothing of ours.
-            if let (Ok(name), true) = (entry.file_name().into_string(), entry.file_type()?.is_file()) {
+            // A name that is not UTF-8 is not one of ours, and a folder or a link under another name is not either.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let kind = entry.file_type()?;
+            if is_data(&name) {
+                regular(&name, kind)?;
+            }
+            if kind.is_file() {
                 names.push(name);
             }
         }
@@ -112,18 +164,17 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(true);
-        Ok(Box::new(RealFile(options.open(self.folder.join(name))?)))
+        let file = writable().truncate(true).open(self.regular(name)?)?;
+        Ok(Box::new(RealFile(file)))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = File::options().read(true).write(self.writable).open(self.folder.join(name))?;
+        let file = File::options().read(true).write(self.writable).open(self.regular(name)?)?;
         Ok(Box::new(RealFile(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.folder.join(from), self.folder.join(to))
+        fs::rename(self.regular(from)?, self.regular(to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -135,8 +186,7 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self) -> io::Result<DiskLock> {
-        let path = self.folder.join(LOCK_NAME);
-        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        let file = writable().truncate(false).open(self.regular(LOCK_NAME)?)?;
         file.try_lock()?;
         Ok(Box::new(file))
     }
@@ -144,6 +194,40 @@ impl Disk for RealDisk {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
+}
+
+/// Makes a file, or opens it.
+fn writable() -> OpenOptions {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).mode(FILE_MODE);
+    options
+}
+
+/// Whether a file with this name is one of a node's.
+fn is_data(name: &str) -> bool {
+    let is = |begin, end| name.starts_with(begin) && name.ends_with(end);
+    name == LOCK_NAME
+        || name == "state.json"
+        || name.starts_with(".saving-")
+        || is("wal-", ".log")
+        || is("snapshot-", ".snap")
+        || is("snapshot-", ".tmp")
+}
+
+fn regular(name: &str, kind: fs::FileType) -> io::Result<()> {
+    if kind.is_file() {
+        return Ok(());
+    }
+    let what = if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_dir() {
+        "a folder"
+    } else {
+        "a pipe, a socket or a device"
+    };
+    let message =
+        format!("`{name}` is {what} and not a regular file: put the file itself there, or remove it");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
 struct RealFile(File);

@@ -277,11 +277,20 @@ fn lock(disk: &dyn Disk) -> Result<DiskLock, StorageError> {
     })
 }
 
+/// How long a file may be that is read as a whole: far longer than any that a node writes, and short enough to be read.
+const WHOLE_FILE_BYTES_MAX: u64 = 1 << 30;
+
 /// Everything that is in a file.
 fn read_all(disk: &dyn Disk, name: &str) -> Result<Vec<u8>, StorageError> {
     let read = || {
         let file = disk.open(name)?;
-        let bytes = usize::try_from(file.bytes()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let bytes = file.bytes()?;
+        if bytes > WHOLE_FILE_BYTES_MAX {
+            let message =
+                format!("{bytes} bytes are more than a node writes, {WHOLE_FILE_BYTES_MAX} at most");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        let bytes = usize::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let mut buffer = vec![0; bytes];
         let read = file.read_at(&mut buffer, 0)?;
         buffer.truncate(read);

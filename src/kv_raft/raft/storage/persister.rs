@@ -69,6 +69,8 @@ impl PersisterStorage {
         let disk = RealDisk::new(folder).map_err(|error| StorageError::Io { path: folder.into(), error })?;
         let disk = Arc::new(disk);
         let guard = lock(&*disk)?;
+        // Refuses what is not a file before anything of it is read.
+        disk.list().map_err(StorageError::io(&*disk, ""))?;
         let persister = Persister::new(disk.path(FILE_NAME));
         let found = read(&*disk, &persister, &identity)?;
         let snapshots = SnapshotFiles::open(disk.clone())?;

@@ -23,6 +23,8 @@ use crate::services::raft::SnapshotMeta;
 const MAGIC: [u8; 8] = *b"TWSNAP\r\n";
 const VERSION: u32 = 1;
 const HEADER_FIXED: usize = 32;
+/// How long a header may be: that of a cluster of tens of thousands of nodes.
+const HEADER_BYTES_MAX: usize = 1 << 20;
 /// The bytes of the state in a block.
 const BLOCK_BYTES: usize = 64 << 10;
 /// The bytes of a block's checksum.
@@ -195,7 +197,7 @@ impl Reader {
         }
         let file_bytes = file.bytes().map_err(StorageError::io(disk, name))?;
         let header_bytes = u32_at(&fixed, 16) as usize;
-        if header_bytes < HEADER_FIXED || header_bytes as u64 > file_bytes {
+        if !(HEADER_FIXED..=HEADER_BYTES_MAX).contains(&header_bytes) || header_bytes as u64 > file_bytes {
             return Err(no_header());
         }
         let mut header = vec![0; header_bytes];
