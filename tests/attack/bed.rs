@@ -53,6 +53,8 @@ pub(crate) struct Attacked {
     pub(crate) attacker: Counts,
     /// What must not have happened, without what is measured.
     pub(crate) faults: Vec<String>,
+    /// The same, of what a stall can cause: a machine that other work keeps busy causes stalls too.
+    pub(crate) stalls: Vec<String>,
 }
 
 impl Bed {
@@ -114,16 +116,17 @@ impl Bed {
         let end = self.cluster.recorder.now();
         growth_bytes = growth_bytes.max(self.growth(&before));
         let latencies = self.cluster.recorder.latencies(begin, end);
-        let mut faults = self.faults().await;
+        let faults = self.faults();
+        let mut stalls = self.changes_of_leader().await;
         let newcomers = newcomers.join_all().await;
         let unanswered = newcomers.iter().filter(|is_answered| !**is_answered).count();
         if unanswered > 0 {
             let count = newcomers.len();
-            faults.push(format!(
+            stalls.push(format!(
                 "{unanswered} of {count} new clients were not answered within {NEWCOMER_TIME_MAX:?}"
             ));
         }
-        Attacked { latencies, growth_bytes, attacker, faults }
+        Attacked { latencies, growth_bytes, attacker, faults, stalls }
     }
 
     fn attacker_arguments(&self, attack: Attack, time: Duration) -> Vec<String> {
@@ -144,14 +147,20 @@ impl Bed {
         .collect()
     }
 
-    /// What is wrong with the nodes now.
-    async fn faults(&mut self) -> Vec<String> {
+    /// The nodes that have ended.
+    fn faults(&mut self) -> Vec<String> {
         let mut faults = Vec::new();
         for (id, node) in &mut self.cluster.nodes {
             if !node.is_running() {
                 faults.push(format!("node {id} has ended; {}", node.last_output()));
             }
         }
+        faults
+    }
+
+    /// The nodes that do not follow the leader of the beginning any more.
+    async fn changes_of_leader(&self) -> Vec<String> {
+        let mut faults = Vec::new();
         let (leader, term) = (self.leader, self.term);
         for id in self.cluster.ids() {
             match self.cluster.status(id).await {

@@ -75,6 +75,10 @@ struct Arguments {
     /// Print a JSON object for each attack, and one for the whole.
     #[arg(long)]
     json: bool,
+    /// Report latencies, late first answers and changes of the leader without failing because of them: for machines that other
+    /// work keeps busy.
+    #[arg(long)]
+    tolerate_stalls: bool,
     #[command(flatten)]
     harness: HarnessArguments,
     #[command(flatten)]
@@ -153,7 +157,7 @@ fn be_attacker(attack: Attack, arguments: Arguments) {
 async fn attack(arguments: &Arguments) -> bool {
     let time = Duration::from_secs_f64(arguments.seconds);
     let undisturbed_time = UNDISTURBED.max(time / 2);
-    let mut report = Report::new(arguments.json);
+    let mut report = Report::new(arguments.json, arguments.tolerate_stalls);
     for _ in 0..arguments.rounds {
         let began = Instant::now();
         let mut bed: Option<Bed> = None;
@@ -166,7 +170,7 @@ async fn attack(arguments: &Arguments) -> bool {
                 report.undisturbed(current.undisturbed(undisturbed_time).await);
             }
             let attacked = current.attack(*attack, time).await;
-            let is_harmed = !attacked.faults.is_empty();
+            let is_harmed = !attacked.faults.is_empty() || !attacked.stalls.is_empty();
             report.attacked(*attack, attacked);
             if is_harmed && let Some(harmed) = bed.take() {
                 harmed.abandon();

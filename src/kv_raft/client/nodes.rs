@@ -62,6 +62,8 @@ pub(super) struct Tries {
     refused: usize,
     /// Whether the next try can go on at once, to a node that is said to lead.
     knows_better: bool,
+    /// What the last try was refused with, if there was no leader.
+    refusal: Option<ReplyErr>,
 }
 
 impl Tries {
@@ -76,7 +78,15 @@ impl Tries {
         self.knows_better = self.refused <= nodes;
     }
 
+    /// Waits before the next try, or returns why the call ends.
     pub(super) async fn pause(&mut self, error: ReplyErr, end: Option<Instant>) -> Result<(), RpcError> {
+        // A last try that the end of the call has cut off says less than the refusals before it.
+        let is_cut_off =
+            matches!(error, ReplyErr::NoAnswer { .. }) && end.is_some_and(|end| Instant::now() >= end);
+        let error = self.refusal.take().filter(|_| is_cut_off).unwrap_or(error);
+        if matches!(error, ReplyErr::WrongLeader { .. }) {
+            self.refusal = Some(error.clone());
+        }
         if std::mem::take(&mut self.knows_better) && end.is_none_or(|end| Instant::now() < end) {
             return Ok(());
         }
