@@ -122,7 +122,7 @@ impl Core {
     }
 
     /// How long the host waits for the answer to a request that was just given to it, in microseconds. Then it says
-    /// [`Input::Failed`].
+    /// [`Input::Failed`](super::Input::Failed).
     pub fn time_limit_us(&self, to: NodeId, request: &Request) -> u64 {
         let bytes = match &self.state {
             State::Leader(leadership) if request.is_bulk() => leadership.bytes_on_the_way(to).max(1),
