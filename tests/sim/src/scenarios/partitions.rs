@@ -132,6 +132,8 @@ pub fn installs(crash: bool, profile: Profile, seed: u64) -> Result<u64> {
         cluster.run_for(2 * SECOND_US)?;
         cluster.cut_off(away, false);
         agree(&mut cluster, 10 * SECOND_US, 3)?;
+        // What a transfer needs is kept until the first snapshot after its end.
+        cluster.run_for(SECOND_US)?;
         for core in cluster.cores() {
             let kept = core.last_index() - core.base_index();
             bar(kept <= 200, || format!("node {} keeps {kept} entries", core.id()))?;
