@@ -457,6 +457,18 @@ mod tests {
         }
     }
 
+    /// A runtime that ends drops the waits that it runs, and takes no task that would settle them.
+    #[test]
+    fn a_wait_may_end_with_its_runtime() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let kv = Scripted::new(&[Fate::Hangs]);
+        let lock = Lock::new(kv.clone(), "l");
+        runtime.spawn(async move { lock.acquire().await });
+        runtime.block_on(kv.hangs.notified());
+        drop(runtime);
+        assert_eq!(kv.hanging.lock().unwrap().len(), 1, "the attempt was made, and nothing came after it");
+    }
+
     /// A wait ends within its bounds when the store is gone, and says whether it may hold the lock.
     #[tokio::test(start_paused = true)]
     async fn a_wait_for_a_store_that_is_gone_has_a_bound() {

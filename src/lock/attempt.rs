@@ -24,6 +24,8 @@ pub(super) struct Attempt {
     value: String,
     pending: Option<Version>,
     pause: Duration,
+    /// Whether the caller has left. Dropped with the runtime that settles it, such an attempt starts nothing more.
+    is_abandoned: bool,
 }
 
 /// How one look at the lock ended.
@@ -44,7 +46,7 @@ pub(super) enum Step {
 impl Attempt {
     pub(super) fn new(kv: Arc<dyn KvClient>, name: &str) -> Self {
         let value = format!("{HELD_MARKER}{:032x}", fastrand::u128(..));
-        Self { kv, name: name.to_owned(), value, pending: None, pause: PAUSE_FIRST }
+        Self { kv, name: name.to_owned(), value, pending: None, pause: PAUSE_FIRST, is_abandoned: false }
     }
 
     /// What the key holds once this attempt has won.
@@ -130,7 +132,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.pending.is_none() {
+        if self.pending.is_none() || self.is_abandoned {
             return;
         }
         // The caller has stopped waiting midway. Without a runtime, no put is under way either.
@@ -141,6 +143,7 @@ impl Drop for Attempt {
                 value: std::mem::take(&mut self.value),
                 pending: self.pending.take(),
                 pause: self.pause,
+                is_abandoned: true,
             };
             runtime.spawn(async move {
                 let settled = tokio::time::timeout(WITHDRAW_TIME, abandoned.settle()).await;
