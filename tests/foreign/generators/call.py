@@ -16,11 +16,11 @@ def reply_of(module, body):
     return module.sync(client=client, body=body)
 
 
-written = reply_of(put, PutArgs(key="generated", value="ü🦀", version=0))
+written = reply_of(put, PutArgs(key="generated in python", value="ü🦀", version=0))
 assert (written.version, written.err) == (1, None), written
-refused = reply_of(put, PutArgs(key="generated", value="", version=2**64 - 1))
+refused = reply_of(put, PutArgs(key="generated in python", value="", version=2**64 - 1))
 assert refused.to_dict() == {"version": 1, "err": "Version"}, refused
-found = reply_of(get, GetArgs(key="generated"))
+found = reply_of(get, GetArgs(key="generated in python"))
 assert (found.value, found.version, found.err) == ("ü🦀", 1, None), found
 
 wrong = reply_of(put, PutArgs(key="", value="", version=0))
