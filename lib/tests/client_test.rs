@@ -1,10 +1,13 @@
 //! What a client does by itself: repeating, hedging, deadlines that travel, layers, and errors of a service's own.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::soon;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -81,19 +84,6 @@ impl Transport for Failing {
             Err(_) if call.method == "work.set" => Ok(Bytes::from_static(b"null")),
             Err(_) => Ok(Bytes::from_static(b"7")),
         }
-    }
-}
-
-/// How long anything may take before a test fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Fails the test if the future takes longer than anything in a test should, and says where it was waited for.
-#[track_caller]
-fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
-    let place = std::panic::Location::caller();
-    async move {
-        let result = tokio::time::timeout(PATIENCE, future).await;
-        result.unwrap_or_else(|_| panic!("{place} has waited {PATIENCE:?}"))
     }
 }
 

@@ -1,11 +1,14 @@
 //! Real sockets: a hand-written server behind HTTP and JSON-RPC, and what bad input gets.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::soon;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -84,19 +87,6 @@ async fn post(url: &str, path: &str, body: &str) -> (u16, Value) {
     let value =
         serde_json::Deserializer::from_str(json).into_iter().next().map_or(Value::Null, Result::unwrap);
     (status, value)
-}
-
-/// How long anything may take before a test fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Fails the test if the future takes longer than anything in a test should, and says where it was waited for.
-#[track_caller]
-fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
-    let place = std::panic::Location::caller();
-    async move {
-        let result = tokio::time::timeout(PATIENCE, future).await;
-        result.unwrap_or_else(|_| panic!("{place} has waited {PATIENCE:?}"))
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
