@@ -1,4 +1,4 @@
-// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 7fb96ecda03f231e85cf21cd75342e35.
+// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 8a157b2f5f48891b5755dc04f6a147ef.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
@@ -216,6 +216,9 @@ export type AppendOutcome =
   /** The message was of an old term; nothing was looked at. */
   | "old_term";
 
+/** 128 random bits, as 32 hexadecimal digits. */
+export type ClusterId = string;
+
 /** A command to the state machine: any JSON value, passed on as it is. */
 export type Command = unknown;
 
@@ -252,6 +255,18 @@ export interface GetReply {
   /** `NoKey` when the key does not exist, otherwise null. */
   err: KVError | null;
 }
+
+/** What happens to a learner that has caught up with the leader. */
+export type Goal =
+  /** It stays a learner. */
+  | "learn"
+  /** It becomes a voter. */
+  | "vote"
+  /** It becomes a voter in the place of this one, which leaves the cluster. */
+  | { replace: WideInteger };
+
+/** 128 random bits, as 32 hexadecimal digits. */
+export type Incarnation = string;
 
 /** A piece of a snapshot. */
 export interface InstallSnapshotArgs {
@@ -298,6 +313,24 @@ export interface LinkDelay {
   busy_ms: WideInteger;
 }
 
+/** One node of a cluster. */
+export interface Member {
+  /** The node. */
+  id: WideInteger;
+  /**
+   * Which data folder the node has. Absent until the node has been reached for the first time; until then it counts towards no
+   * majority.
+   */
+  incarnation?: Incarnation | null;
+  /** The URL at which the other nodes reach it. */
+  url: string;
+  /**
+   * For a learner: what happens once it has caught up.
+   * @default "vote"
+   */
+  goal?: Goal;
+}
+
 /** Who belongs to a cluster. */
 export interface Membership {
   /** The nodes that vote. */
@@ -312,6 +345,15 @@ export interface Membership {
    * @default []
    */
   learners?: WideInteger[];
+  /** The id of the cluster; absent until a cluster of an earlier version has chosen one. */
+  cluster_id?: ClusterId | null;
+  /** What is known of each node, in the order of their ids. Nodes of a cluster of an earlier version may be missing. */
+  members?: Member[];
+  /**
+   * In a joint configuration: the member that becomes a learner when the configuration is left. It takes the place of the
+   * member with the same id.
+   */
+  incoming?: Member | null;
 }
 
 /** What a node is in its term. */
@@ -429,16 +471,24 @@ export type RsmOpenSessionArgs = Record<string, never>;
 /** The arguments of `rsm.status`. */
 export type RsmStatusArgs = Record<string, never>;
 
-/** Who speaks, and to whom it believes to speak. */
+/** Who sends a message, and to whom. */
 export interface Sender {
   /** The name of the cluster, the same on all its nodes. */
   cluster: string;
   /** The version of the protocol that the sender speaks. */
   protocol: number;
-  /** The node that sends. */
+  /** The sender. */
   from: WideInteger;
-  /** The node that is meant. */
+  /** The receiver. */
   to: WideInteger;
+  /** The id of the sender's cluster; absent in clusters that were founded by an earlier version. */
+  cluster_id?: ClusterId | null;
+  /** The sender's incarnation. */
+  from_incarnation?: Incarnation | null;
+  /** The receiver's incarnation, as the sender's membership names it. */
+  to_incarnation?: Incarnation | null;
+  /** The index of the entry from which the sender's membership comes. */
+  membership_index?: WideInteger | null;
 }
 
 /** A session that has begun. */

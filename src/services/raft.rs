@@ -3,6 +3,8 @@
 //! Every reply can be understood without its request, so that replies which come late, twice or out of order are told
 //! from those that matter.
 
+mod random_id;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,6 +14,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use traitwire::RpcResult;
+
+pub use random_id::{ClusterId, Incarnation};
 
 /// A period with at most one leader; 0 is before the first election.
 pub type Term = u64;
@@ -50,17 +54,29 @@ pub trait Raft: Send + Sync {
     async fn timeout_now(&self, sender: Sender, args: TimeoutNowArgs) -> RpcResult<TimeoutNowReply>;
 }
 
-/// Who speaks, and to whom it believes to speak.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Who sends a message, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sender {
     /// The name of the cluster, the same on all its nodes.
     pub cluster: String,
     /// The version of the protocol that the sender speaks.
     pub protocol: u32,
-    /// The node that sends.
+    /// The sender.
     pub from: NodeId,
-    /// The node that is meant.
+    /// The receiver.
     pub to: NodeId,
+    /// The id of the sender's cluster; absent in clusters that were founded by an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<ClusterId>,
+    /// The sender's incarnation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_incarnation: Option<Incarnation>,
+    /// The receiver's incarnation, as the sender's membership names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_incarnation: Option<Incarnation>,
+    /// The index of the entry from which the sender's membership comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub membership_index: Option<Index>,
 }
 
 /// A candidate and its log.
@@ -251,6 +267,45 @@ pub struct Membership {
     /// The nodes that get the log and do not vote.
     #[serde(default)]
     pub learners: Vec<NodeId>,
+    /// The id of the cluster; absent until a cluster of an earlier version has chosen one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<ClusterId>,
+    /// What is known of each node, in the order of their ids. Nodes of a cluster of an earlier version may be missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+    /// In a joint configuration: the member that becomes a learner when the configuration is left. It takes the place of the
+    /// member with the same id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incoming: Option<Member>,
+}
+
+/// One node of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Member {
+    /// The node.
+    pub id: NodeId,
+    /// Which data folder the node has. Absent until the node has been reached for the first time; until then it counts towards no
+    /// majority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
+    /// The URL at which the other nodes reach it.
+    pub url: String,
+    /// For a learner: what happens once it has caught up.
+    #[serde(default)]
+    pub goal: Goal,
+}
+
+/// What happens to a learner that has caught up with the leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// It stays a learner.
+    Learn,
+    /// It becomes a voter.
+    #[default]
+    Vote,
+    /// It becomes a voter in the place of this one, which leaves the cluster.
+    Replace(NodeId),
 }
 
 /// Which state a snapshot holds.

@@ -99,7 +99,13 @@ impl Transport for Line {
             (board.services.get(&to).filter(|_| !is_cut).cloned(), board.silent.contains(&to))
         };
         let peer = peer.ok_or_else(|| RpcError::unavailable("cut"))?;
-        let sender = Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from: self.from, to };
+        let sender = Sender {
+            cluster: CLUSTER.to_owned(),
+            protocol: PROTOCOL,
+            from: self.from,
+            to,
+            ..Sender::default()
+        };
         Ok(match request {
             Request::PreVote(args) => Reply::PreVote(peer.pre_vote(sender, args).await?),
             Request::Vote(args) => Reply::Vote(peer.request_vote(sender, args).await?),

@@ -31,7 +31,7 @@ fn odd_number(lot: &mut fastrand::Rng, near: u64) -> u64 {
 
 fn membership(lot: &mut fastrand::Rng) -> Membership {
     let mut list = |most: usize| -> Vec<NodeId> { (0..lot.usize(..=most)).map(|_| lot.u64(..7)).collect() };
-    Membership { voters: list(4), outgoing: list(2), learners: list(2) }
+    Membership { voters: list(4), outgoing: list(2), learners: list(2), ..Membership::default() }
 }
 
 fn payload(lot: &mut fastrand::Rng) -> Payload {
@@ -51,7 +51,7 @@ async fn send_hostile(
     lot: &mut fastrand::Rng,
     near: (u64, u64),
 ) {
-    let sender = Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from, to };
+    let sender = Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from, to, ..Sender::default() };
     let (term, index) = (odd_number(lot, near.0), odd_number(lot, near.1));
     let vote = VoteArgs {
         term,
@@ -162,7 +162,13 @@ async fn terms_far_ahead_are_not_believed() {
     let service = cluster.board.0.lock().unwrap().services[&1].clone();
     let own = cluster.nodes[&1].raft().status().term;
     for term in [own + (1 << 33), 1 << 48, 1 << 62, (1 << 63) - 1, 1 << 63, u64::MAX] {
-        let sender = || Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from: 2, to: 1 };
+        let sender = || Sender {
+            cluster: CLUSTER.to_owned(),
+            protocol: PROTOCOL,
+            from: 2,
+            to: 1,
+            ..Sender::default()
+        };
         let vote = VoteArgs { term, last_index: 0, last_term: 0, transfer: true };
         let append = AppendEntriesArgs {
             term,
@@ -195,7 +201,8 @@ async fn terms_far_ahead_are_not_believed() {
         }
     }
     let vote = VoteArgs { term: own + 1_000_000, last_index: 1 << 20, last_term: own, transfer: true };
-    let sender = Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from: 2, to: 1 };
+    let sender =
+        Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from: 2, to: 1, ..Sender::default() };
     assert!(service.request_vote(sender, vote).await.unwrap().granted);
     let follows = |cluster: &Cluster| {
         let mut status = cluster.nodes.values().map(|node| node.raft().status());
@@ -237,7 +244,13 @@ async fn a_snapshot_that_is_garbage_is_discarded() {
         let size = state.len().div_ceil(pieces).max(1);
         let chunks: Vec<&[u8]> = if state.is_empty() { vec![&[]] } else { state.chunks(size).collect() };
         for (place, chunk) in chunks.iter().enumerate() {
-            let sender = Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from: 2, to: 1 };
+            let sender = Sender {
+                cluster: CLUSTER.to_owned(),
+                protocol: PROTOCOL,
+                from: 2,
+                to: 1,
+                ..Sender::default()
+            };
             let args = InstallSnapshotArgs {
                 term,
                 round: 1,

@@ -88,7 +88,7 @@ impl RaftService {
 
     /// Refuses a sender that this node does not speak to.
     fn refuse(&self, sender: &Sender) -> RpcResult<()> {
-        let Sender { cluster, protocol, from, to } = sender;
+        let Sender { cluster, protocol, from, to, .. } = sender;
         let own = &self.parts;
         let (kind, message) = if *cluster != own.cluster {
             let theirs = Excerpt(cluster);
@@ -212,7 +212,7 @@ impl RaftService {
     /// What is wrong with a membership that another node names. The nodes of a cluster do not change yet, so it can only
     /// name those that are known.
     fn bad_membership(&self, membership: &Membership) -> Option<String> {
-        let Membership { voters, outgoing, learners } = membership;
+        let Membership { voters, outgoing, learners, .. } = membership;
         if voters.is_empty() {
             return Some("has no voters".to_owned());
         }

@@ -94,7 +94,13 @@ impl Transport for RpcTransport {
         let unknown = || RpcError::unavailable(format!("no URL is known for node {to}"));
         let peer = self.peers.get(&to).ok_or_else(unknown)?;
         let peer = if is_large(&request) { &peer.large } else { &peer.small };
-        let sender = Sender { cluster: self.cluster.clone(), protocol: PROTOCOL, from: self.from, to };
+        let sender = Sender {
+            cluster: self.cluster.clone(),
+            protocol: PROTOCOL,
+            from: self.from,
+            to,
+            ..Sender::default()
+        };
         let reply = match request {
             Request::PreVote(args) => Reply::PreVote(peer.pre_vote(sender, args).await?),
             Request::Vote(args) => Reply::Vote(peer.request_vote(sender, args).await?),

@@ -21,6 +21,8 @@ pub(crate) fn input(input: &Input) -> String {
         Input::Disk(space) => format!("disk {space:?}"),
         Input::SnapshotGivenUp => "received snapshot given up".to_owned(),
         Input::Transfer(to) => format!("transfer to {to:?}"),
+        Input::Change { token, change } => format!("change #{token}: {change:?}"),
+        Input::Found(membership) => format!("found a cluster of {:?}", membership.voters),
     }
 }
 

@@ -32,7 +32,7 @@ impl Transport for Direct {
     async fn send(&self, to: NodeId, request: Request) -> RpcResult<Reply> {
         let service = self.services.get().and_then(|services| services.get(&to));
         let service = service.ok_or_else(|| RpcError::unavailable("the node is not there yet"))?;
-        let sender = Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from: self.from, to };
+        let sender = Sender { cluster: CLUSTER.to_owned(), protocol: PROTOCOL, from: self.from, to, ..Sender::default() };
         Ok(match request {
             Request::PreVote(args) => Reply::PreVote(service.pre_vote(sender, args).await?),
             Request::Vote(args) => Reply::Vote(service.request_vote(sender, args).await?),

@@ -1,6 +1,6 @@
 //! Who counts: majorities of a membership.
 
-use crate::services::raft::{Membership, NodeId};
+use crate::services::raft::{Member, Membership, NodeId};
 
 impl Membership {
     /// A cluster of these nodes, all of which vote.
@@ -8,7 +8,7 @@ impl Membership {
         let mut voters: Vec<_> = voters.into_iter().collect();
         voters.sort_unstable();
         voters.dedup();
-        Self { voters, outgoing: Vec::new(), learners: Vec::new() }
+        Self { voters, ..Self::default() }
     }
 
     /// Whether `node` has a vote.
@@ -19,6 +19,16 @@ impl Membership {
     /// Whether `node` belongs to the cluster, with a vote or without.
     pub fn has(&self, node: NodeId) -> bool {
         self.is_voter(node) || self.learners.contains(&node)
+    }
+
+    /// What is known of a node.
+    pub fn member(&self, node: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == node)
+    }
+
+    /// Whether the voters are changing, so that both the old and the new ones decide.
+    pub fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// All nodes, each once, in order.

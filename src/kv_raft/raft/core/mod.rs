@@ -41,8 +41,8 @@ use crate::services::raft::{Entry, Index, NodeId, SnapshotMeta, Term};
 
 pub use bugs::Bug;
 pub use io::{
-    DiskSpace, Effects, Event, Input, Op, Persist, Position, Proposed, ReadOutcome, Refusal, Reply, Request,
-    Restored, Role, Sent, Time, Token,
+    Change, ChangeRefusal, Changed, DiskSpace, Effects, Event, Input, Op, Persist, Position, Proposed,
+    ReadOutcome, Refusal, Reply, Request, Restored, Role, Sent, Time, Token,
 };
 pub use options::Options;
 
@@ -131,6 +131,11 @@ impl Core {
             Input::SnapshotGivenUp => self.receiving = None,
             Input::Disk(space) => self.on_disk(space),
             Input::Transfer(to) => self.on_transfer(to),
+            Input::Change { token, .. } => {
+                let refused = Changed::Refused(ChangeRefusal::NotReady);
+                self.node.effects.changes.push((token, refused));
+            }
+            Input::Found(_) => {}
         }
         if self.state_event() != before.0 {
             self.node.effects.events.push(self.state_event());

@@ -287,7 +287,7 @@ impl Driver {
 
     /// Carries out the effects of a step, but for what `carry_out` does once for a whole round.
     fn take_effects(&mut self, effects: Effects) {
-        let Effects { persist, requests, replies, proposed: _, reads, events } = effects;
+        let Effects { persist, requests, replies, proposed: _, reads, changes: _, events } = effects;
         if let Some(persist) = persist {
             log_received(&persist);
             match &mut self.persist {
@@ -319,7 +319,7 @@ impl Driver {
             match event {
                 Event::State { role, term, leader } => self.state_log.note(role, term, leader),
                 Event::Truncated(from) => tracing::debug!(from, "removed entries that were not committed"),
-                Event::Committed(_) => {}
+                Event::Committed(_) | Event::Membership | Event::LostData(_) => {}
             }
         }
     }

@@ -29,7 +29,7 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, id: NodeId, effects: Effects) -> Result<Option<Proposed>, Violation> {
-        let Effects { persist, requests, replies, proposed, reads, events } = effects;
+        let Effects { persist, requests, replies, proposed, reads, changes: _, events } = effects;
         for (to, request) in requests {
             self.call(id, to, request)?;
         }
@@ -59,6 +59,7 @@ impl Cluster {
                 }
             }
             CoreEvent::Committed(_) => self.apply_soon(id),
+            CoreEvent::Membership | CoreEvent::LostData(_) => {}
             CoreEvent::Truncated(first) => {
                 if self.plan.has(HostBug::RemovedMeansNever) {
                     self.tell_never(id, first)?;

@@ -11,7 +11,7 @@ fn node_of(membership: Membership) -> Node {
 
 /// From voters 1, 2 and 3 to 3, 4 and 5, with 6 that only learns.
 fn joint() -> Membership {
-    Membership { voters: vec![3, 4, 5], outgoing: vec![1, 2, 3], learners: vec![6] }
+    Membership { voters: vec![3, 4, 5], outgoing: vec![1, 2, 3], learners: vec![6], ..Membership::default() }
 }
 
 /// 6: while the voters change, who is elected has a majority of the old ones and a majority of the new ones.

@@ -87,6 +87,8 @@ pub(super) fn event(event: &Event) -> String {
         Event::State { role: Role::Follower, leader: Some(leader), .. } => format!("follows n{leader}"),
         Event::State { role: Role::Follower, leader: None, .. } => "follows nobody".into(),
         Event::State { role: it, .. } => format!("is {}", role(*it)),
+        Event::Membership => "has another membership".to_owned(),
+        Event::LostData(node) => format!("finds that node {node} has lost data"),
         Event::Committed(index) => format!("commits up to {index}"),
         Event::Truncated(index) => format!("cuts its log from {index}"),
     }

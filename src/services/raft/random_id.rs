@@ -1,0 +1,111 @@
+//! Ids of 128 random bits: of a cluster, and of a node's data folder.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How many hexadecimal digits an id has.
+const DIGITS: usize = 32;
+
+/// An id that is not 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id has {DIGITS} hexadecimal digits, in lower case")]
+pub struct InvalidId;
+
+macro_rules! random_id {
+    ($(#[$docs:meta])* $name:ident) => {
+        $(#[$docs])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u128);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "{:032x}", self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                parse(text).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                schemars::json_schema!({
+                    "description": "128 random bits, as 32 hexadecimal digits.",
+                    "type": "string",
+                    "pattern": "^[0-9a-f]{32}$",
+                })
+            }
+        }
+    };
+}
+
+random_id! {
+    /// Names a cluster. Chosen at random when the cluster is founded, so that no two clusters have the same.
+    ClusterId
+}
+
+random_id! {
+    /// Names one life of a node's data folder. Chosen at random when the folder is new, so that a node whose folder was wiped
+    /// is not taken for the node it was before.
+    Incarnation
+}
+
+fn parse(text: &str) -> Result<u128, InvalidId> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() != DIGITS || !text.bytes().all(is_digit) {
+        return Err(InvalidId);
+    }
+    u128::from_str_radix(text, 16).map_err(|_| InvalidId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClusterId, Incarnation};
+
+    #[test]
+    fn an_id_reads_back_from_its_text() {
+        for bits in [0, 1, 0x00ff_0000_0000_0000_0000_0000_0000_000a, u128::MAX] {
+            let text = ClusterId(bits).to_string();
+            assert_eq!(text.len(), 32);
+            assert_eq!(text.parse(), Ok(ClusterId(bits)));
+            let json = serde_json::to_string(&Incarnation(bits)).unwrap();
+            assert_eq!(json, format!("\"{text}\""));
+            assert_eq!(serde_json::from_str::<Incarnation>(&json).unwrap(), Incarnation(bits));
+        }
+    }
+
+    #[test]
+    fn what_is_not_32_digits_in_lower_case_is_refused() {
+        let valid = "0123456789abcdef0123456789abcdef";
+        assert!(valid.parse::<ClusterId>().is_ok());
+        for text in
+            ["", "0", &valid[1..], &format!("{valid}0"), &valid.to_uppercase(), &valid.replace('0', "+")]
+        {
+            assert!(text.parse::<ClusterId>().is_err(), "{text}");
+        }
+    }
+}
