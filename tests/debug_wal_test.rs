@@ -32,7 +32,7 @@ fn open(folder: &Path) -> Box<dyn Storage> {
 fn written(folder: &Path) -> Box<dyn Storage> {
     let mut storage = open(folder);
     let membership = Membership { voters: vec![1], ..Membership::default() };
-    let snapshot = SnapshotMeta { last_index: 2, last_term: 1, membership: membership.clone() };
+    let snapshot = SnapshotMeta { last_index: 2, last_term: 1, membership: Box::new(membership.clone()) };
     let command = Payload::Command(raft::Command::new("v").unwrap());
     let payloads = [Payload::Blank, command, Payload::Membership(Box::new(membership))];
     let entries = payloads.into_iter().map(|payload| Entry { term: 1, payload }).collect();

@@ -1,4 +1,4 @@
-// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 8a157b2f5f48891b5755dc04f6a147ef.
+// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 18639729b0d20905fc91c38c495d24a1.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 

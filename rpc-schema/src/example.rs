@@ -311,8 +311,13 @@ fn key_and_schema<'a>(merged: &Merged<'a>) -> Option<(&'static str, &'a Value)> 
 }
 
 fn text(merged: &Merged<'_>) -> String {
-    if merged.keywords.get("contentEncoding").is_some_and(|encoding| *encoding == "base64") {
-        return "AAAA".to_owned();
+    match merged.keywords.get("contentEncoding").and_then(|encoding| encoding.as_str()) {
+        Some("base64") => return "AAAA".to_owned(),
+        Some("base16") => {
+            let least = merged.keywords.get("minLength").and_then(|least| least.as_u64()).unwrap_or(2);
+            return "0".repeat(usize::try_from(least).unwrap_or(2));
+        }
+        Some(_) | None => {}
     }
     let text = match merged.keywords.get("format").and_then(|format| format.as_str()) {
         Some("date-time") => "2024-02-29T12:30:00Z",

@@ -136,8 +136,15 @@ impl<'a> Arguments<'a> {
     }
 
     fn text(&mut self, schema: &Value) -> String {
-        if schema.get("contentEncoding").is_some_and(|encoding| encoding == "base64") {
-            return ["", "AA==", "/+8=", "AAAA"][self.random.usize(..4)].to_owned();
+        match schema.get("contentEncoding").and_then(Value::as_str) {
+            Some("base64") => return ["", "AA==", "/+8=", "AAAA"][self.random.usize(..4)].to_owned(),
+            Some("base16") => {
+                let length = schema.get("minLength").and_then(Value::as_u64).unwrap_or(4);
+                return (0..length)
+                    .map(|_| char::from(b"0123456789abcdefABCDEF"[self.random.usize(..22)]))
+                    .collect();
+            }
+            Some(_) | None => {}
         }
         let text = match self.random.u8(..8) {
             0 => "x".repeat(LONG_BYTES),

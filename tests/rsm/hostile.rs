@@ -91,7 +91,11 @@ async fn send_hostile(
                 snapshot: SnapshotMeta {
                     last_index: index,
                     last_term: odd_number(lot, near.0).min(term),
-                    membership: if lot.bool() { Membership::of(1..=NODES) } else { membership(lot) },
+                    membership: Box::new(if lot.bool() {
+                        Membership::of(1..=NODES)
+                    } else {
+                        membership(lot)
+                    }),
                 },
                 offset: if lot.bool() { 0 } else { odd_number(lot, 64) },
                 data: SnapshotBytes(Bytes::from(bytes)),
@@ -179,7 +183,8 @@ async fn terms_far_ahead_are_not_believed() {
             commit: 0,
             delay: None,
         };
-        let snapshot = SnapshotMeta { last_index: 9, last_term: 1, membership: Membership::of(1..=NODES) };
+        let snapshot =
+            SnapshotMeta { last_index: 9, last_term: 1, membership: Box::new(Membership::of(1..=NODES)) };
         let install = InstallSnapshotArgs {
             term,
             round: 1,
@@ -237,7 +242,7 @@ async fn a_snapshot_that_is_garbage_is_discarded() {
         let snapshot = SnapshotMeta {
             last_index: status.last_index + 10,
             last_term: status.term,
-            membership: Membership::of(1..=NODES),
+            membership: Box::new(Membership::of(1..=NODES)),
         };
         let term = status.term + 1;
         let mut outcome = None;

@@ -185,7 +185,7 @@ fn received(model: &Model, newest: Option<&SnapshotMeta>, lot: &mut fastrand::Rn
 
 pub(crate) fn meta(last_index: Index, last_term: Term) -> SnapshotMeta {
     let membership = Membership { voters: vec![1, 2, last_index], ..Membership::default() };
-    SnapshotMeta { last_index, last_term, membership }
+    SnapshotMeta { last_index, last_term, membership: Box::new(membership) }
 }
 
 /// The bytes that a snapshot holds in these tests: any bytes, of any length.
@@ -205,7 +205,7 @@ pub(crate) fn state_of(meta: &SnapshotMeta) -> Vec<u8> {
 pub(crate) fn entry(term: Term, lot: &mut fastrand::Rng) -> Entry {
     let payload = match lot.u32(..12) {
         0 => Payload::Blank,
-        1 => Payload::Membership(Box::new(meta(lot.u64(1..9), 0).membership)),
+        1 => Payload::Membership(meta(lot.u64(1..9), 0).membership),
         2 => Payload::Command(Command::from_json(format!("[ {}, \"ü\\u0000\" ]", lot.u64(..))).unwrap()),
         3 => Payload::Command(Command::new(&"x".repeat(lot.usize(..6_000))).unwrap()),
         _ => Payload::Command(Command::new(&lot.u64(..)).unwrap()),

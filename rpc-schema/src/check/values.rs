@@ -191,8 +191,10 @@ fn integer(value: &Value) -> Option<i128> {
 const I128_MAX: f64 = 1.701_411_834_604_692_3e38;
 
 fn text_refusal(schema: &Value, text: &str) -> Option<String> {
-    if schema.get("contentEncoding").is_some_and(|encoding| encoding == "base64") && !is_base64(text) {
-        return Some("must be base64 with padding".to_owned());
+    match schema.get("contentEncoding").and_then(Value::as_str) {
+        Some("base64") if !is_base64(text) => return Some("must be base64 with padding".to_owned()),
+        Some("base16") if !is_base16(text) => return Some("must be pairs of hexadecimal digits".to_owned()),
+        Some(_) | None => {}
     }
     let (count, unit) =
         if counts_bytes(schema) { (text.len(), "bytes") } else { (text.chars().count(), "characters") };
@@ -204,6 +206,11 @@ fn is_base64(text: &str) -> bool {
     let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     text.len().is_multiple_of(4) && digits.bytes().all(is_digit)
+}
+
+/// Whether a text is base16 (RFC 4648, section 8), in either case.
+fn is_base16(text: &str) -> bool {
+    text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn count_refusal(schema: &Value, [least, most]: [&str; 2], count: usize, unit: &str) -> Option<String> {

@@ -58,7 +58,7 @@ impl Node {
         let Restored { term, voted_for, snapshot, base_index, base_term, entries } = restored;
         let commit = snapshot.as_ref().map_or(0, |snapshot| snapshot.last_index);
         let initial = match &snapshot {
-            Some(snapshot) => (snapshot.last_index, snapshot.membership.clone()),
+            Some(snapshot) => (snapshot.last_index, Membership::clone(&snapshot.membership)),
             None => (0, options.membership.clone()),
         };
         let mut node = Self {
@@ -186,7 +186,7 @@ impl Node {
             self.log.reset(index, term, position);
             self.memberships.clear();
         }
-        self.memberships.insert(0, (index, snapshot.membership.clone()));
+        self.memberships.insert(0, (index, Membership::clone(&snapshot.membership)));
         self.commit = self.commit.max(index);
         self.snapshot = Some(snapshot);
     }
@@ -210,7 +210,7 @@ impl Node {
             self.persist(Op::Compact { index, term });
             self.log.compact(index);
         }
-        let membership = snapshot.membership.clone();
+        let membership = Membership::clone(&snapshot.membership);
         self.memberships.retain(|(since, _)| *since > snapshot.last_index);
         self.memberships.insert(0, (snapshot.last_index, membership));
         self.snapshot = Some(snapshot);

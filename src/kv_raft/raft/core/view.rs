@@ -29,7 +29,7 @@ impl Core {
         let durable = if ahead { Index::MAX } else { self.node.log.durable_index() };
         let is_safe = index > 0 && index <= self.node.commit.min(durable);
         let last_term = self.node.log.term_at(index).filter(|_| is_safe)?;
-        let membership = self.node.membership_at(index).clone();
+        let membership = Box::new(self.node.membership_at(index).clone());
         Some(SnapshotMeta { last_index: index, last_term, membership })
     }
 

@@ -61,7 +61,7 @@ mod tests {
     use crate::services::raft::Membership;
 
     fn meta(last_index: u64) -> SnapshotMeta {
-        SnapshotMeta { last_index, last_term: 1, membership: Membership::of([1]) }
+        SnapshotMeta { last_index, last_term: 1, membership: Box::new(Membership::of([1])) }
     }
 
     fn readable(snapshots: &mut Readable<u64>, of: std::ops::RangeInclusive<u64>) -> Vec<u64> {

@@ -164,7 +164,7 @@ pub fn late_piece(seed: u64, bug: Option<SeededBug>) -> Result {
     let mut random = fastrand::Rng::with_seed(seed);
     let piece_bytes = random.usize(1..1_000);
     let mut takes = |last_index, offset: usize, is_last| {
-        let snapshot = SnapshotMeta { last_index, last_term: 1, membership: Membership::of(1..=3) };
+        let snapshot = SnapshotMeta { last_index, last_term: 1, membership: Box::new(Membership::of(1..=3)) };
         let (offset, data) = (offset as u64, SnapshotBytes(vec![7; piece_bytes].into()));
         let args = InstallSnapshotArgs { term: 1, round: 1, snapshot, offset, data, last: is_last };
         follower.step_and_write(Input::Request { from: 1, token: 1, request: Request::Snapshot(args) })

@@ -5,7 +5,7 @@ use crate::services::raft::{InstallSnapshotArgs, SnapshotBytes, SnapshotMeta};
 
 /// Every request, in this term, for a log that ends at `(2, 1)`.
 fn requests(term: Term) -> [Request; 5] {
-    let snapshot = SnapshotMeta { last_index: 9, last_term: 1, membership: Membership::of(1..=3) };
+    let snapshot = SnapshotMeta { last_index: 9, last_term: 1, membership: Box::new(Membership::of(1..=3)) };
     let data = SnapshotBytes::default();
     [
         Request::PreVote(candidate(term, (2, 1))),

@@ -58,7 +58,11 @@ impl History {
         if *commit > 0 && random.u8(..8) == 0 {
             let index = random.usize(1..=*commit);
             let membership = Membership::of(1..=3);
-            let snapshot = SnapshotMeta { last_index: index as Index, last_term: term_of(index), membership };
+            let snapshot = SnapshotMeta {
+                last_index: index as Index,
+                last_term: term_of(index),
+                membership: Box::new(membership),
+            };
             let (offset, end) = *random.choice([(0, 4), (4, 8), (0, 8)].iter()).unwrap();
             let data = SnapshotBytes(SNAPSHOT[offset..end].into());
             let (offset, last) = (offset as u64, end == SNAPSHOT.len());

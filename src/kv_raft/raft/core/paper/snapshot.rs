@@ -5,7 +5,7 @@ use super::*;
 use crate::services::raft::{InstallSnapshotArgs, SnapshotBytes, SnapshotMeta, SnapshotProgress};
 
 fn meta(last: (Index, Term)) -> SnapshotMeta {
-    SnapshotMeta { last_index: last.0, last_term: last.1, membership: Membership::of(1..=3) }
+    SnapshotMeta { last_index: last.0, last_term: last.1, membership: Box::new(Membership::of(1..=3)) }
 }
 
 /// A piece of a snapshot of term 5.
@@ -201,7 +201,7 @@ fn entries_of_a_term_before_the_snapshots_are_not_taken() {
 #[test]
 pub(super) fn a_late_piece_of_an_older_snapshot_changes_nothing() {
     let piece = |last_index, offset, data: &'static [u8], last| {
-        let snapshot = SnapshotMeta { last_index, last_term: 1, membership: Membership::of(1..=3) };
+        let snapshot = SnapshotMeta { last_index, last_term: 1, membership: Box::new(Membership::of(1..=3)) };
         let data = SnapshotBytes(data.into());
         Request::Snapshot(InstallSnapshotArgs { term: 4, round: 1, snapshot, offset, data, last })
     };

@@ -46,7 +46,7 @@ pub(super) fn only_the_leader_and_a_given_vote_restart_the_election_timer() {
         node.ask(2, request);
         assert_eq!(node.core.next_deadline() > deadline, restarts, "{what}");
     };
-    let snapshot = SnapshotMeta { last_index: 9, last_term: 1, membership: Membership::of(1..=3) };
+    let snapshot = SnapshotMeta { last_index: 9, last_term: 1, membership: Box::new(Membership::of(1..=3)) };
     let data = SnapshotBytes::default();
     let piece = InstallSnapshotArgs { term: 4, round: 1, snapshot, offset: 0, data, last: false };
     check("entries", Request::Append(append(4, (2, 1), &[4], 0)), true);

@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn operations_survive_their_records() {
         let membership = Membership { voters: vec![1, 2, 3], ..Membership::default() };
-        let snapshot = SnapshotMeta { last_index: 9, last_term: 3, membership: membership.clone() };
+        let snapshot = SnapshotMeta { last_index: 9, last_term: 3, membership: Box::new(membership.clone()) };
         let command = Command::from_json("{ \"kept\" :  [1, \"as it is\"] }".to_owned()).unwrap();
         let entry = |term, payload| Entry { term, payload };
         let ops = vec![
