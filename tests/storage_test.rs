@@ -10,6 +10,8 @@ mod disk;
 mod faults;
 #[path = "storage_test/folders.rs"]
 mod folders;
+#[path = "storage_test/identity.rs"]
+mod identity;
 #[path = "storage_test/model.rs"]
 mod model;
 #[path = "storage_test/recycled.rs"]

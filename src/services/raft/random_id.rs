@@ -1,6 +1,8 @@
 //! Ids of 128 random bits: of a cluster, and of a node's data folder.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -19,6 +21,13 @@ macro_rules! random_id {
         $(#[$docs])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub u128);
+
+        impl $name {
+            /// A new id, of bits that the system's generator decides.
+            pub fn random() -> Self {
+                Self(random_bits())
+            }
+        }
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,6 +85,13 @@ random_id! {
     Incarnation
 }
 
+/// 128 random bits. `fastrand` has 64 bits of state, which it seeds from a clock: nodes that are started together could draw the
+/// same ids.
+fn random_bits() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    half() << 64 | half()
+}
+
 fn parse(text: &str) -> Result<u128, InvalidId> {
     // A sign would be taken for a digit's place.
     if text.len() != DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -98,6 +114,12 @@ mod tests {
             assert_eq!(json, format!("\"{text}\""));
             assert_eq!(serde_json::from_str::<Incarnation>(&json).unwrap(), Incarnation(bits));
         }
+    }
+
+    #[test]
+    fn random_ids_differ() {
+        let ids: std::collections::BTreeSet<_> = (0..1_000).map(|_| ClusterId::random()).collect();
+        assert_eq!(ids.len(), 1_000);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::identity_file;
+
 /// One folder, without folders in it.
 ///
 /// What is durable when, so that an implementation may lose everything else in a crash:
@@ -208,6 +210,8 @@ fn is_data(name: &str) -> bool {
     let is = |begin, end| name.starts_with(begin) && name.ends_with(end);
     name == LOCK_NAME
         || name == "state.json"
+        || name == identity_file::FILE_NAME
+        || name == identity_file::TEMPORARY_NAME
         || name.starts_with(".saving-")
         || is("wal-", ".log")
         || is("snapshot-", ".snap")

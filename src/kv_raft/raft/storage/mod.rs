@@ -5,6 +5,7 @@
 //! - [`Memory`]: for tests and benchmarks.
 
 pub mod disk;
+mod identity_file;
 mod log_state;
 mod memory;
 mod paced;
@@ -26,6 +27,7 @@ use crate::services::raft::{NodeId, SnapshotBytes, SnapshotMeta};
 use paced::Paced;
 
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
+pub use identity_file::{IdentityFile, NodeIdentity};
 pub use memory::Memory;
 pub use persister::PersisterStorage;
 pub use wal::Wal;
