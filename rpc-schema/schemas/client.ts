@@ -1,4 +1,4 @@
-// The services Kv, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 18639729b0d20905fc91c38c495d24a1.
+// The services Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 69f35d95c606eebebd76f63ecaea061e.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
@@ -6,6 +6,14 @@
 export class Client {
   /** A versioned key-value store: a put names the version it expects, so that nothing is overwritten unseen. */
   readonly kv: KvService;
+  /**
+   * The members of a cluster. Any node takes these calls and passes them on to the leader.
+   *
+   * One change is made at a time. A new node gets the log as a learner, and votes once it has caught up. A change of the voters
+   * takes effect in two steps, between which both the old and the new voters decide (Raft, 6); the leader makes the second one
+   * by itself.
+   */
+  readonly members: MembersService;
   /** The consensus protocol of the nodes (Raft), not meant for clients. */
   readonly raft: RaftService;
   /** A state machine that a cluster of nodes runs in step: what its leader takes, all of them do. */
@@ -14,6 +22,7 @@ export class Client {
   constructor(baseUrl: string, options: ClientOptions = {}) {
     const transport = new Transport(baseUrl, options);
     this.kv = new KvService(transport);
+    this.members = new MembersService(transport);
     this.raft = new RaftService(transport);
     this.rsm = new RsmService(transport);
   }
@@ -41,6 +50,91 @@ export class KvService {
   async put(args: PutArgs, options?: CallOptions): Promise<PutReply> {
     const facts = { readOnly: false, timeoutMs: 2000 };
     return (await this.transport.call("put", args, facts, options)) as PutReply;
+  }
+}
+
+/**
+ * The members of a cluster. Any node takes these calls and passes them on to the leader.
+ *
+ * One change is made at a time. A new node gets the log as a learner, and votes once it has caught up. A change of the voters
+ * takes effect in two steps, between which both the old and the new voters decide (Raft, 6); the leader makes the second one
+ * by itself.
+ */
+export class MembersService {
+  constructor(private readonly transport: Transport) {}
+
+  /**
+   * Lists the members, as the leader sees them. Where no leader is known, the node answers what it knows itself.
+   *
+   * `member.list` on the wire: read only, timeout 2000 ms.
+   * @throws {RpcError<MemberErr>} See `isErrorOf("member.list", error)`.
+   */
+  async list(args: MembersListArgs = {}, options?: CallOptions): Promise<MemberList> {
+    const facts = { readOnly: true, timeoutMs: 2000 };
+    return (await this.transport.call("member.list", args, facts, options)) as MemberList;
+  }
+
+  /**
+   * Adds the node at a URL, which must be empty.
+   *
+   * Returns once it is a learner; `member.list` shows when it has become a voter. Adding the same node again succeeds.
+   *
+   * `member.add` on the wire: idempotent, timeout 30000 ms.
+   * @throws {RpcError<MemberErr>} See `isErrorOf("member.add", error)`.
+   */
+  async add(args: AddMemberArgs, options?: CallOptions): Promise<MemberReply> {
+    const facts = { readOnly: false, timeoutMs: 30000 };
+    return (await this.transport.call("member.add", args, facts, options)) as MemberReply;
+  }
+
+  /**
+   * Makes a learner a voter as soon as it has caught up.
+   *
+   * Returns before that; `member.list` shows when it has become one. Promoting a voter succeeds.
+   *
+   * `member.promote` on the wire: idempotent, timeout 30000 ms.
+   * @throws {RpcError<MemberErr>} See `isErrorOf("member.promote", error)`.
+   */
+  async promote(args: MemberIdArgs, options?: CallOptions): Promise<MemberReply> {
+    const facts = { readOnly: false, timeoutMs: 30000 };
+    return (await this.transport.call("member.promote", args, facts, options)) as MemberReply;
+  }
+
+  /**
+   * Removes a member, and returns once it has left.
+   *
+   * `member.remove` on the wire: changes state, timeout 30000 ms.
+   * @throws {RpcError<MemberErr>} See `isErrorOf("member.remove", error)`.
+   */
+  async remove(args: MemberIdArgs, options?: CallOptions): Promise<MemberReply> {
+    const facts = { readOnly: false, timeoutMs: 30000 };
+    return (await this.transport.call("member.remove", args, facts, options)) as MemberReply;
+  }
+
+  /**
+   * Adds the node at a URL, which must be empty, and lets it take the place of a voter as soon as it has caught up.
+   *
+   * Returns once it is a learner; `member.list` shows when the other one has left. Replacing by the same node again succeeds.
+   *
+   * `member.replace` on the wire: idempotent, timeout 30000 ms.
+   * @throws {RpcError<MemberErr>} See `isErrorOf("member.replace", error)`.
+   */
+  async replace(args: ReplaceMemberArgs, options?: CallOptions): Promise<MemberReply> {
+    const facts = { readOnly: false, timeoutMs: 30000 };
+    return (await this.transport.call("member.replace", args, facts, options)) as MemberReply;
+  }
+
+  /**
+   * Takes a member back that has lost its data, or that has moved to another URL.
+   *
+   * A node calls this about itself. A node without data does not vote until it has caught up.
+   *
+   * `member.rejoin` on the wire: idempotent, timeout 30000 ms.
+   * @throws {RpcError<MemberErr>} See `isErrorOf("member.rejoin", error)`.
+   */
+  async rejoin(args: Member, options?: CallOptions): Promise<MemberReply> {
+    const facts = { readOnly: false, timeoutMs: 30000 };
+    return (await this.transport.call("member.rejoin", args, facts, options)) as MemberReply;
   }
 }
 
@@ -155,6 +249,12 @@ export class RsmService {
 
 /** The errors of their own that methods answer with, by the methods' names on the wire. */
 export interface MethodErrors {
+  "member.list": MemberErr;
+  "member.add": MemberErr;
+  "member.promote": MemberErr;
+  "member.remove": MemberErr;
+  "member.replace": MemberErr;
+  "member.rejoin": MemberErr;
   "rsm.open_session": ReplyErr;
   "rsm.submit": ReplyErr;
   "rsm.query": ReplyErr;
@@ -166,6 +266,17 @@ export function isErrorOf<M extends keyof MethodErrors>(
   error: unknown,
 ): error is RpcError<MethodErrors[M]> & { readonly error: MethodErrors[M] } {
   return error instanceof RpcError && error.method === method && error.error !== undefined;
+}
+
+/** Which node to add. */
+export interface AddMemberArgs {
+  /** The URL at which the other nodes reach it. It must be running, with `serve --join`. */
+  url: string;
+  /**
+   * Whether it stays a learner: it gets the log and does not vote.
+   * @default false
+   */
+  learner?: boolean;
 }
 
 /** What came of comparing the states of the nodes. */
@@ -215,6 +326,15 @@ export type AppendOutcome =
   | { conflict: Conflict }
   /** The message was of an old term; nothing was looked at. */
   | "old_term";
+
+/** How far a change of the members has come. */
+export type ChangeStep =
+  /** Its entry is not committed yet. */
+  | "committing"
+  /** A learner catches up, and becomes a voter then. */
+  | "catching_up"
+  /** The voters change: both the old and the new ones decide. */
+  | "joint";
 
 /** 128 random bits, as 32 hexadecimal digits. */
 export type ClusterId = string;
@@ -331,6 +451,163 @@ export interface Member {
   goal?: Goal;
 }
 
+/** A member and its URL, for messages. */
+export interface MemberAddress {
+  /** The node. */
+  id: WideInteger;
+  /** Its URL; null if it is not known. */
+  url: string | null;
+}
+
+/** A change of the members that is in progress. */
+export interface MemberChange {
+  /** The member that it is about, if it is about one. */
+  id: WideInteger | null;
+  /** How far it has come. */
+  step: ChangeStep;
+}
+
+/** Why members were not changed or listed. */
+export type MemberErr =
+  /** The node does not lead. Nothing has changed. */
+  | {
+    not_leader: {
+      /** The node that does, if it is known. */
+      leader: MemberAddress | null;
+    };
+  }
+  /** The leader is new, or about to hand over. Nothing has changed; the same call soon succeeds. */
+  | "not_ready"
+  /** Another change is in progress. Nothing has changed. */
+  | { in_progress: MemberChange }
+  /** There is no such member. Nothing has changed. */
+  | {
+    no_member: {
+      /** The node. */
+      id: WideInteger;
+      /** The members. */
+      members: WideInteger[];
+    };
+  }
+  /** A member has this id, this data folder or this URL. Nothing has changed. */
+  | {
+    exists: {
+      /** The member. */
+      id: WideInteger;
+      /** What the member and the new node have in common. */
+      reason: string;
+    };
+  }
+  /** The cluster would have no voters. Nothing has changed. */
+  | {
+    last_voter: {
+      /** The node. */
+      id: WideInteger;
+    };
+  }
+  /** Too few of the voters that would remain have answered lately. Nothing has changed. */
+  | {
+    no_majority: {
+      /** Those that have not. */
+      missing: MemberAddress[];
+    };
+  }
+  /** The leader's disk is full. Nothing has changed. */
+  | "disk_full"
+  /** The text is not a URL that nodes can reach. Nothing has changed. */
+  | { invalid_url: string }
+  /** The new node does not answer. Nothing has changed. */
+  | {
+    unreachable: {
+      /** Its URL. */
+      url: string;
+      /** Why it cannot be reached. */
+      reason: string;
+    };
+  }
+  /** The new node cannot become a member. Nothing has changed. */
+  | {
+    unsuitable: {
+      /** Its URL. */
+      url: string;
+      /** Why, and what to do. */
+      reason: string;
+    };
+  }
+  /** There was no answer in time, or the leader has changed. */
+  | {
+    no_answer: {
+      /** What happened. */
+      message: string;
+      /** Whether the change may take effect. */
+      submitted: boolean;
+    };
+  };
+
+/** Which member. */
+export interface MemberIdArgs {
+  /** Its id. */
+  id: WideInteger;
+}
+
+/** One member of a cluster. */
+export interface MemberInfo {
+  /** The node. */
+  id: WideInteger;
+  /** Which data folder the node has; null until it has been reached for the first time. */
+  incarnation: Incarnation | null;
+  /** The URL at which the other nodes reach it; null if it is not known. */
+  url: string | null;
+  /** What it is. */
+  role: MemberRole;
+  /** For a learner: what happens once it has caught up. */
+  goal: Goal | null;
+  /** How many entries it lacks of what the leader has; null where the leader does not know. */
+  behind: WideInteger | null;
+  /** Whether it has answered the leader lately; null where that is not known. */
+  reachable: boolean | null;
+}
+
+/** Who belongs to a cluster. */
+export interface MemberList {
+  /** The name of the cluster. */
+  cluster: string;
+  /** The id of the cluster; null until one has been chosen. */
+  cluster_id: ClusterId | null;
+  /** The node that answers: the leader, if it is known. */
+  node: WideInteger;
+  /** The leader; null when it is not known. */
+  leader: WideInteger | null;
+  /** Whether the voters are changing, so that both the old and the new ones decide. */
+  joint: boolean;
+  /** The change that is in progress. */
+  in_progress: MemberChange | null;
+  /** The members, in the order of their ids. */
+  members: MemberInfo[];
+}
+
+/** A change that is committed. */
+export interface MemberReply {
+  /** The member that was changed. */
+  id: WideInteger;
+  /** The index of the entry with the change; 0 if there was nothing to change. */
+  index: WideInteger;
+}
+
+/** What a member is. */
+export type MemberRole =
+  /** It votes and leads. */
+  | "leader"
+  /** It votes. */
+  | "voter"
+  /** It gets the log and does not vote. */
+  | "learner"
+  /** It votes until the voters have changed, and then it does no more. */
+  | "outgoing";
+
+/** The arguments of `member.list`. */
+export type MembersListArgs = Record<string, never>;
+
 /** Who belongs to a cluster. */
 export interface Membership {
   /** The nodes that vote. */
@@ -434,6 +711,14 @@ export interface RaftRequestVoteArgs {
 export interface RaftTimeoutNowArgs {
   sender: Sender;
   args: TimeoutNowArgs;
+}
+
+/** Which member to replace, and by which node. */
+export interface ReplaceMemberArgs {
+  /** The id of the member that leaves. */
+  id: WideInteger;
+  /** The URL of the new node, at which the other nodes reach it. It must be running, with `serve --join`. */
+  url: string;
 }
 
 /** Why there is no reply, and whether the command may be in the log all the same. */

@@ -194,6 +194,11 @@ impl Raft {
         self.id
     }
 
+    /// The name of its cluster.
+    pub fn cluster(&self) -> &str {
+        self.service.cluster()
+    }
+
     /// Whether there were no other nodes when this one was started.
     pub(super) fn is_alone(&self) -> bool {
         self.is_alone

@@ -303,10 +303,14 @@ fn hash_of(value: impl Hash) -> u64 {
 /// When whoever waits here is told that there was no answer: while the caller still waits for it, so that the answer, which
 /// says whether the command may have run, reaches him.
 pub(super) fn deadline(command_bytes: usize) -> Instant {
+    deadline_within(WAIT_MAX + time_for(command_bytes))
+}
+
+/// The same for something that may take up to `wait_max`.
+pub(super) fn deadline_within(wait_max: Duration) -> Instant {
     let now = Instant::now();
     let called = CallContext::current().and_then(|context| context.deadline);
     let left = called.map(|deadline| deadline.saturating_duration_since(now));
-    let wait_max = WAIT_MAX + time_for(command_bytes);
     now + left.map_or(wait_max, |left| wait_max.min(left - left / ANSWER_PART))
 }
 

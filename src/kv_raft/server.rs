@@ -1,23 +1,27 @@
 //! One node of the replicated store: its own part of the cluster, and the services that it offers.
 
+mod members;
 mod monitor;
+mod others;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use traitwire::{Retry, RpcClient, RpcError, RpcResult, Services};
+use traitwire::{RpcClient, RpcError, RpcResult, Services};
 
+use self::members::MemberService;
 use self::monitor::{Lag, Monitor};
+use self::others::Others;
 use super::machine::{KvCommand, KvMachine, KvQuestion, KvReply};
 use super::raft::core::Role;
 use super::rsm::{NodeConfig, OpenError, Rsm, RsmError, deadline};
 use crate::bugs::{ServiceBug, has};
 use crate::kv_single::server::check_key;
 use crate::services::kv::{GetArgs, GetReply, Kv, KvServer, PutArgs, PutReply};
+use crate::services::member::MembersServer;
 use crate::services::raft::NodeId;
 use crate::services::rsm::{
     NodeRole, QueryArgs, QueryReply, ReplyErr, Rsm as RsmService, RsmServer, RsmStub, SessionReply,
@@ -37,7 +41,7 @@ const BEHIND_MAX: Duration = Duration::from_secs(5);
 pub struct Node {
     id: NodeId,
     rsm: Arc<Rsm<KvMachine>>,
-    others: Arc<BTreeMap<NodeId, RsmStub>>,
+    others: Arc<Others>,
     lag: Arc<Lag>,
     monitor: Option<AbortHandle>,
 }
@@ -55,13 +59,7 @@ impl Node {
     /// See [`OpenError`].
     pub fn start(config: &NodeConfig) -> Result<Self, OpenError> {
         let rsm = Rsm::open(config, KvMachine::default())?;
-        let others = config.peers.iter().filter(|(peer, _)| **peer != config.id);
-        let client_id = usize::try_from(config.id).unwrap_or(usize::MAX);
-        let others = others.map(|(peer, url)| {
-            // What is worth another try is decided here.
-            (*peer, RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never()).build())
-        });
-        let mut node = Self::over(config.id, rsm, others);
+        let mut node = Self::new(config.id, rsm, Others::at(config.id, &config.peers));
         let (rsm, others, lag) = (node.rsm.clone(), node.others.clone(), node.lag.clone());
         let monitor = Monitor::new(config.id, rsm, others, &config.peers, lag);
         node.monitor = Some(tokio::spawn(monitor.run()).abort_handle());
@@ -74,7 +72,10 @@ impl Node {
         rsm: Arc<Rsm<KvMachine>>,
         others: impl IntoIterator<Item = (NodeId, RpcClient)>,
     ) -> Self {
-        let others = others.into_iter().map(|(peer, client)| (peer, RsmStub::new(client))).collect();
+        Self::new(id, rsm, Others::over(id, others))
+    }
+
+    fn new(id: NodeId, rsm: Arc<Rsm<KvMachine>>, others: Others) -> Self {
         Self { id, rsm, others: Arc::new(others), lag: Arc::new(Lag::new()), monitor: None }
     }
 
@@ -82,10 +83,12 @@ impl Node {
     pub fn services(&self) -> Services {
         let front = Front { id: self.id, rsm: self.rsm.clone(), others: self.others.clone() };
         let front = Arc::new(front);
+        let members = MemberService { rsm: self.rsm.clone(), others: self.others.clone() };
         Services::new()
             .mount(self.rsm.raft().server())
             .mount(RsmServer::from_arc(front.clone()))
             .mount(KvServer::from_arc(front))
+            .mount(MembersServer::new(members))
     }
 
     /// What the node is and how far it has come.
@@ -181,7 +184,7 @@ fn status(id: NodeId, rsm: &Rsm<KvMachine>) -> StatusReply {
 struct Front {
     id: NodeId,
     rsm: Arc<Rsm<KvMachine>>,
-    others: Arc<BTreeMap<NodeId, RsmStub>>,
+    others: Arc<Others>,
 }
 
 /// Where a call is answered.
@@ -195,7 +198,7 @@ impl Front {
     fn leader(&self) -> Option<At> {
         match self.rsm.raft().status().leader {
             Some(leader) if leader == self.id => Some(At::Here(self.rsm.clone())),
-            Some(leader) => self.others.get(&leader).cloned().map(At::There),
+            Some(leader) => self.others.rsm(leader).map(At::There),
             None => None,
         }
     }

@@ -86,6 +86,11 @@ impl RaftService {
         })
     }
 
+    /// The name of the cluster.
+    pub(super) fn cluster(&self) -> &str {
+        &self.parts.cluster
+    }
+
     /// Refuses a sender that this node does not speak to.
     fn refuse(&self, sender: &Sender) -> RpcResult<()> {
         let Sender { cluster, protocol, from, to, .. } = sender;

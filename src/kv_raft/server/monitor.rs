@@ -9,11 +9,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use traitwire::RpcError;
 use traitwire::log::Excerpt;
 
+use super::others::Others;
 use crate::kv_raft::machine::KvMachine;
 use crate::kv_raft::raft::Contacted;
 use crate::kv_raft::rsm::Rsm;
 use crate::services::raft::{Index, NodeId};
-use crate::services::rsm::{Rsm as _, RsmStub};
+use crate::services::rsm::Rsm as _;
 
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -66,7 +67,7 @@ impl Lag {
 pub(super) struct Monitor {
     id: NodeId,
     rsm: Arc<Rsm<KvMachine>>,
-    stubs: Arc<BTreeMap<NodeId, RsmStub>>,
+    others: Arc<Others>,
     peers: BTreeMap<NodeId, Peer>,
     quorum: Quorum,
     lag: Arc<Lag>,
@@ -76,14 +77,14 @@ impl Monitor {
     pub(super) fn new(
         id: NodeId,
         rsm: Arc<Rsm<KvMachine>>,
-        stubs: Arc<BTreeMap<NodeId, RsmStub>>,
+        others: Arc<Others>,
         urls: &BTreeMap<NodeId, String>,
         lag: Arc<Lag>,
     ) -> Self {
         let now = Instant::now();
-        let others = urls.iter().filter(|(peer, _)| **peer != id);
-        let peers = others.map(|(peer, url)| (*peer, Peer::new(url.clone(), now))).collect();
-        Self { id, rsm, stubs, peers, quorum: Quorum::new(now), lag }
+        let peers = urls.iter().filter(|(peer, _)| **peer != id);
+        let peers = peers.map(|(peer, url)| (*peer, Peer::new(url.clone(), now))).collect();
+        Self { id, rsm, others, peers, quorum: Quorum::new(now), lag }
     }
 
     /// Watches until it is aborted.
@@ -119,7 +120,7 @@ impl Monitor {
                 None => {}
             }
             if state.contact.is_probe_due(now)
-                && let Some(stub) = self.stubs.get(peer).cloned()
+                && let Some(stub) = self.others.rsm(*peer)
             {
                 let (peer, rsm) = (*peer, self.rsm.clone());
                 tokio::spawn(async move {

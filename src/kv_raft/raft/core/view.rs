@@ -121,6 +121,12 @@ impl Core {
         }
     }
 
+    /// For a leader: how long another node has not answered, in microseconds.
+    pub fn silent_us(&self, node: NodeId) -> Option<u64> {
+        let (_, answered_at) = self.progress(node)?;
+        Some(self.node.now.0.saturating_sub(answered_at.0))
+    }
+
     /// How long the host waits for the answer to a request that was just given to it, in microseconds. Then it says
     /// [`Input::Failed`](super::Input::Failed).
     pub fn time_limit_us(&self, to: NodeId, request: &Request) -> u64 {
