@@ -64,10 +64,56 @@ pub enum Bug {
     LatePieceRestarts,
     /// A snapshot is named after entries that are committed, but not yet on this node's own disk.
     SnapshotAheadOfDisk,
+    /// Learners count in majorities.
+    LearnersCount,
+    /// While the voters change, a majority of the new ones is enough.
+    CountOnlyNewMajority,
+    /// A leader leaves a joint configuration before it is committed.
+    LeaveJointBeforeCommit,
+    /// A leader never leaves a joint configuration.
+    NeverLeaveJoint,
+    /// A leader changes the membership before it has committed an entry of its own term (Ongaro's note of 2015).
+    ChangeWithoutOwnTerm,
+    /// A leader begins a change while another one is not committed.
+    SecondChangeDuringFirst,
+    /// A node campaigns although no committed membership is known to name it.
+    CampaignOnUncommittedMembership,
+    /// A node goes by the newest membership that is committed, not by the newest one in its log.
+    UseCommittedMembership,
+    /// A member that comes back with an empty folder stays a voter.
+    RejoinKeepsVoter,
+    /// A membership stays in force when its entry is removed from the log.
+    ForgetMembershipOnTruncate,
+    /// A snapshot names the newest membership, not the one after its last entry.
+    SnapshotWithNewestMembership,
+    /// A message for, or from, another incarnation is taken.
+    AcceptOtherIncarnation,
+    /// A message of another cluster is taken.
+    AcceptOtherCluster,
+    /// A leader that was removed goes on leading.
+    RemovedLeaderStays,
 }
 
 impl Bug {
-    /// All of them.
+    /// Those of changes of the membership, which are not in [`Self::ALL`].
+    pub const MEMBERSHIP: [Self; 14] = [
+        Self::LearnersCount,
+        Self::CountOnlyNewMajority,
+        Self::LeaveJointBeforeCommit,
+        Self::NeverLeaveJoint,
+        Self::ChangeWithoutOwnTerm,
+        Self::SecondChangeDuringFirst,
+        Self::CampaignOnUncommittedMembership,
+        Self::UseCommittedMembership,
+        Self::RejoinKeepsVoter,
+        Self::ForgetMembershipOnTruncate,
+        Self::SnapshotWithNewestMembership,
+        Self::AcceptOtherIncarnation,
+        Self::AcceptOtherCluster,
+        Self::RemovedLeaderStays,
+    ];
+
+    /// All the others.
     pub const ALL: [Self; 30] = [
         Self::CommitOldTermByCounting,
         Self::CountSelfBeforeDurable,

@@ -6,13 +6,14 @@
 //! - `leader`: what a leader does; `progress` is what it knows of one other node, `replication` and
 //!   `snapshot` how it acts on that,
 //!   `read` how it answers reads, `transfer` how it hands over.
-//! - `view`: what a host may ask of a core.
+//! - `view`: what a host may ask of a core. `identity`: whose messages a host gives to a core.
 //! - `link`: what a node has measured of its way to another one, and the timeouts that follow from it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 mod bugs;
 mod election;
 mod follower;
+mod identity;
 mod io;
 mod leader;
 mod link;
@@ -40,6 +41,7 @@ use node::Node;
 use crate::services::raft::{Entry, Index, NodeId, SnapshotMeta, Term};
 
 pub use bugs::Bug;
+pub use identity::{Admission, Receiver, SenderRefusal};
 pub use io::{
     Change, ChangeRefusal, Changed, DiskSpace, Effects, Event, Input, Op, Persist, Position, Proposed,
     ReadOutcome, Refusal, Reply, Request, Restored, Role, Sent, Time, Token,

@@ -106,6 +106,21 @@ impl Node {
         membership
     }
 
+    /// The index of the entry from which the newest membership comes.
+    pub(super) fn membership_index(&self) -> Index {
+        self.memberships.last().map_or(0, |(since, _)| *since)
+    }
+
+    /// The memberships that are known to be committed, oldest first. A change is proposed only once the one before it is
+    /// committed, so all but the newest are. The first one of a founded cluster has nothing before it that could take its place.
+    pub(super) fn committed_memberships(&self) -> &[(Index, Membership)] {
+        let is_committed = match &self.memberships[..] {
+            [.., (_, before), (newest, _)] => *newest <= self.commit || before.nodes().is_empty(),
+            _ => true,
+        };
+        &self.memberships[..self.memberships.len() - usize::from(!is_committed)]
+    }
+
     /// The other nodes of the cluster.
     pub(super) fn others(&self) -> Vec<NodeId> {
         let mut nodes = self.membership().nodes();

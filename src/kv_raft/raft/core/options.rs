@@ -1,14 +1,18 @@
 //! The settings of a core.
 
 use super::bugs::Bug;
-use crate::services::raft::{Membership, NodeId};
+use crate::services::raft::{Incarnation, Membership, NodeId};
 
 /// The settings of a core. They may differ from node to node and from start to start, but for `membership`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// This node.
     pub id: NodeId,
-    /// Who belongs to the cluster before the log says anything else; the same on all nodes, for ever.
+    /// This node's incarnation, if its folder has one. A membership that names another incarnation for this id is about
+    /// another node.
+    pub incarnation: Option<Incarnation>,
+    /// Who belongs to the cluster before the log says anything else; the same on all nodes, and never changed. A node of a
+    /// cluster that was founded with [`Input::Found`](super::Input::Found) begins with an empty one.
     pub membership: Membership,
     /// Decides the lengths of election timeouts. Different on each node.
     pub seed: u64,
@@ -59,6 +63,7 @@ impl Options {
     pub fn new(id: NodeId, membership: Membership, seed: u64) -> Self {
         Self {
             id,
+            incarnation: None,
             membership,
             seed,
             election_timeout_us: 200_000,

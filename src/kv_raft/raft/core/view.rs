@@ -113,6 +113,23 @@ impl Core {
         self.node.membership()
     }
 
+    /// The index of the entry from which that membership comes; 0 for the one that a node starts with.
+    pub fn membership_index(&self) -> Index {
+        self.node.membership_index()
+    }
+
+    /// The newest membership that is known to be committed, and its index.
+    pub fn committed_membership(&self) -> (Index, &Membership) {
+        let (index, membership) =
+            self.node.committed_memberships().last().expect("the first one is committed");
+        (*index, membership)
+    }
+
+    /// Whether the node has neither entries nor a snapshot.
+    pub fn log_is_empty(&self) -> bool {
+        self.node.log.last_index() == 0
+    }
+
     /// For a leader: up to where the log of another node is known to be its own, and when that node last answered.
     pub fn progress(&self, node: NodeId) -> Option<(Index, Time)> {
         match &self.state {

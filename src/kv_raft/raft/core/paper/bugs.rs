@@ -69,6 +69,20 @@ mod tests {
             NoRetry => (a_leader_repeats_what_fails, Some("retries")),
             LatePieceRestarts => (a_late_piece_of_an_older_snapshot_changes_nothing, None),
             SnapshotAheadOfDisk => (a_snapshot_is_named_once_its_own_disk_has_it, None),
+            LearnersCount
+            | CountOnlyNewMajority
+            | LeaveJointBeforeCommit
+            | NeverLeaveJoint
+            | ChangeWithoutOwnTerm
+            | SecondChangeDuringFirst
+            | CampaignOnUncommittedMembership
+            | UseCommittedMembership
+            | RejoinKeepsVoter
+            | ForgetMembershipOnTruncate
+            | SnapshotWithNewestMembership
+            | AcceptOtherIncarnation
+            | AcceptOtherCluster
+            | RemovedLeaderStays => unreachable!("it is not in `Bug::ALL`"),
         }
     }
 
