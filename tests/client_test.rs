@@ -97,6 +97,9 @@ impl Rsm for Node {
             last_log_index: 0,
             snapshot_index: 0,
             state_check: None,
+            cluster_id: None,
+            incarnation: None,
+            problem: None,
         })
     }
 }

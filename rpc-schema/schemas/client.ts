@@ -1,4 +1,4 @@
-// The services Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 69f35d95c606eebebd76f63ecaea061e.
+// The services Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 873303e834313ac850691305377275f3.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
@@ -194,6 +194,16 @@ export class RaftService {
     const facts = { readOnly: false };
     return (await this.transport.call("raft.timeout_now", args, facts, options)) as TimeoutNowReply;
   }
+
+  /**
+   * Asks a node which one it is, and changes nothing. A node that is new asks its peers before it founds a cluster.
+   *
+   * `raft.identify` on the wire: internal, read only, timeout 1000 ms.
+   */
+  async identify(args: RaftIdentifyArgs = {}, options?: CallOptions): Promise<IdentifyReply> {
+    const facts = { readOnly: true, timeoutMs: 1000 };
+    return (await this.transport.call("raft.identify", args, facts, options)) as IdentifyReply;
+  }
 }
 
 /**
@@ -384,6 +394,30 @@ export type Goal =
   | "vote"
   /** It becomes a voter in the place of this one, which leaves the cluster. */
   | { replace: WideInteger };
+
+/** What a node is, as its folder and its command line say. */
+export interface IdentifyReply {
+  /** The name of its cluster. */
+  cluster: string;
+  /** The version of the protocol that it speaks. */
+  protocol: number;
+  /** Its id. */
+  id: WideInteger;
+  /** Its incarnation; null for a node without a data folder. */
+  incarnation: Incarnation | null;
+  /** The id of the cluster that it belongs to, once it knows it. */
+  cluster_id: ClusterId | null;
+  /** Whether it has a log, a term or a membership. */
+  has_data: boolean;
+  /** The nodes of the cluster that it was started with, in order; empty if it was started without a list. */
+  peers: WideInteger[];
+  /** The URL at which the other nodes reach it, if it was started with one. */
+  url: string | null;
+  /** Whether it may found a cluster although some nodes cannot be reached. */
+  bootstrap: boolean;
+  /** Whether it was started to join a cluster that exists, and waits to be added. */
+  joins: boolean;
+}
 
 /** 128 random bits, as 32 hexadecimal digits. */
 export type Incarnation = string;
@@ -689,6 +723,9 @@ export interface RaftAppendEntriesArgs {
   args: AppendEntriesArgs;
 }
 
+/** The arguments of `raft.identify`. */
+export type RaftIdentifyArgs = Record<string, never>;
+
 /** The arguments of `raft.install_snapshot`. */
 export interface RaftInstallSnapshotArgs {
   sender: Sender;
@@ -843,6 +880,12 @@ export interface StatusReply {
   snapshot_index: WideInteger;
   /** How the state of this node compares with those of the others; absent until they are compared. */
   state_check?: StateCheck | null;
+  /** The id of the node's cluster; absent until it belongs to one, or where the cluster has none. */
+  cluster_id?: ClusterId | null;
+  /** Which data folder the node has. */
+  incarnation?: Incarnation | null;
+  /** What keeps the node from taking part, or what it has noticed that needs an operator, and what to do. Absent if all is well. */
+  problem?: string | null;
 }
 
 /** A command and, where it may be sent again, its ticket. */

@@ -290,6 +290,7 @@ fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
 /// The node's services with its status and its health.
 fn server(node: &Arc<Node>, stopping: &Arc<AtomicBool>) -> HttpServer {
     let (status, disk, leader, log) = (node.clone(), node.clone(), node.clone(), node.clone());
+    let member = node.clone();
     let stopping = stopping.clone();
     HttpServer::new(node.services())
         .reserve("raft.")
@@ -297,6 +298,7 @@ fn server(node: &Arc<Node>, stopping: &Arc<AtomicBool>) -> HttpServer {
         .health_check(Probe::Live, "disk", move || disk.check_disk())
         .health_check(Probe::Ready, "leader", move || leader.check_leader())
         .health_check(Probe::Ready, "log", move || log.check_log())
+        .health_check(Probe::Ready, "member", move || member.check_member())
         .health_check(Probe::Ready, "shutdown", move || match stopping.load(Ordering::Relaxed) {
             true => Err("the node is stopping".to_owned()),
             false => Ok(()),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::timeout;
+use traitwire::log::Excerpt;
 use traitwire::{Code, RpcClient, RpcError};
 use traitwire_kv::services::kv::{GetArgs, Kv, KvStub};
 use traitwire_kv::services::rsm::{Agreement, Rsm, RsmStub, StateCheck, StatusReply};
@@ -118,7 +119,9 @@ fn lag(status: &StatusReply, newest: Option<u64>) -> u64 {
 
 /// What an operator must know of a node's state.
 fn warning(status: &StatusReply) -> String {
-    match status.state_check {
+    let problem =
+        status.problem.as_ref().map_or_else(String::new, |problem| format!("  ({})", Excerpt(problem)));
+    let states = match status.state_check {
         Some(StateCheck { index, agreement: Agreement::Disputed }) => {
             format!("  (the states of the nodes differ at index {index}, and no majority agrees)")
         }
@@ -126,7 +129,8 @@ fn warning(status: &StatusReply) -> String {
             format!("  (its state at index {index} is not that of a majority)")
         }
         Some(StateCheck { agreement: Agreement::Agreed, .. }) | None => String::new(),
-    }
+    };
+    states + &problem
 }
 
 fn row(status: &StatusReply, newest: Option<u64>) -> String {

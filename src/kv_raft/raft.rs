@@ -55,6 +55,8 @@ pub mod core;
 pub(super) mod digests;
 mod driver;
 mod error;
+mod problems;
+mod profile;
 mod service;
 mod snapshot_reader;
 pub mod storage;
@@ -78,6 +80,8 @@ use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, Snapsho
 pub use contacts::{Contacted, Contacts};
 pub use driver::Status;
 pub use error::{Ended, RaftError};
+pub use problems::{ProblemKind, Problems};
+pub use profile::Profile;
 pub use service::RaftService;
 use service::ServiceParts;
 pub use snapshot_reader::{SnapshotReader, Superseded};
@@ -101,6 +105,8 @@ pub struct Raft {
     is_alone: bool,
     service: Arc<RaftService>,
     contacts: Arc<Contacts>,
+    profile: Arc<Profile>,
+    problems: Arc<Problems>,
     disk_watch: DiskWatch,
 }
 
@@ -118,7 +124,8 @@ impl Applies {
 }
 
 impl Raft {
-    /// Starts a node of `cluster` with what was found on its disk. Must be called within a tokio runtime.
+    /// Starts a node with what was found on its disk. Must be called within a tokio runtime. The name of a cluster is enough of a
+    /// profile where `options` say who belongs to it.
     ///
     /// # Errors
     /// When the system gives no thread for the disk.
@@ -126,12 +133,13 @@ impl Raft {
     /// # Panics
     /// When `opened` contradicts itself; see [`core::Restored`].
     pub fn start(
-        cluster: &str,
+        profile: impl Into<Profile>,
         options: Options,
         opened: Opened,
         transport: Arc<dyn Transport>,
     ) -> io::Result<(Arc<Self>, Applies)> {
         let Opened { storage, restored } = opened;
+        let profile: Arc<Profile> = Arc::new(profile.into());
         let snapshots = SnapshotAccess::of(&*storage);
         let origin = Instant::now();
         let core = Core::new(options, restored, Time(0));
@@ -164,7 +172,7 @@ impl Raft {
         });
         let snapshot_check = Arc::new(OwnedCheck::new());
         let service = RaftService::new(ServiceParts {
-            cluster: cluster.to_owned(),
+            profile: profile.clone(),
             id,
             others,
             inbox: inbox.clone(),
@@ -184,6 +192,8 @@ impl Raft {
             is_alone,
             service,
             contacts,
+            profile,
+            problems: Arc::default(),
             disk_watch,
         };
         Ok((Arc::new(raft), Applies(applied)))
@@ -196,7 +206,17 @@ impl Raft {
 
     /// The name of its cluster.
     pub fn cluster(&self) -> &str {
-        self.service.cluster()
+        &self.profile.cluster
+    }
+
+    /// What this node knows of itself before its log says anything.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// What keeps this node from taking part, and what it has noticed of others.
+    pub fn problems(&self) -> &Problems {
+        &self.problems
     }
 
     /// Whether there were no other nodes when this one was started.

@@ -135,6 +135,14 @@ impl Node {
         Err(format!("{entries} entries behind the leader, for {} s", behind.as_secs()))
     }
 
+    /// Whether this node takes part in its cluster.
+    ///
+    /// # Errors
+    /// What keeps it from that.
+    pub fn check_member(&self) -> Result<(), String> {
+        self.rsm.raft().problems().own().map_or(Ok(()), Err)
+    }
+
     fn end_monitor(&self) {
         if let Some(monitor) = &self.monitor {
             monitor.abort();
@@ -167,6 +175,7 @@ fn status(id: NodeId, rsm: &Rsm<KvMachine>) -> StatusReply {
         Role::Follower => NodeRole::Follower,
         Role::PreCandidate | Role::Candidate => NodeRole::Candidate,
     };
+    let (incarnation, cluster_id) = rsm.raft().profile().ids();
     StatusReply {
         id,
         role,
@@ -177,6 +186,9 @@ fn status(id: NodeId, rsm: &Rsm<KvMachine>) -> StatusReply {
         last_log_index: status.last_index,
         snapshot_index: status.snapshot_index,
         state_check: rsm.state_check(),
+        cluster_id,
+        incarnation,
+        problem: rsm.raft().problems().all(),
     }
 }
 

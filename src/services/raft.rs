@@ -3,6 +3,7 @@
 //! Every reply can be understood without its request, so that replies which come late, twice or out of order are told
 //! from those that matter.
 
+mod identify;
 mod membership;
 mod random_id;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use traitwire::RpcResult;
 
+pub use identify::IdentifyReply;
 pub use membership::{Goal, Member, Membership};
 pub use random_id::{ClusterId, Incarnation};
 
@@ -54,6 +56,10 @@ pub trait Raft: Send + Sync {
     /// Tells a node to campaign at once, so that it takes over the leadership (Raft dissertation, 3.10).
     #[rpc(idempotent)]
     async fn timeout_now(&self, sender: Sender, args: TimeoutNowArgs) -> RpcResult<TimeoutNowReply>;
+
+    /// Asks a node which one it is, and changes nothing. A node that is new asks its peers before it founds a cluster.
+    #[rpc(read_only, timeout = "1s")]
+    async fn identify(&self) -> RpcResult<IdentifyReply>;
 }
 
 /// Who sends a message, and to whom.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use traitwire::{Executed, RpcError, RpcResult};
 
-use super::raft::{Index, NodeId, Term};
+use super::raft::{ClusterId, Incarnation, Index, NodeId, Term};
 
 /// A state machine that a cluster of nodes runs in step: what its leader takes, all of them do.
 #[traitwire::service(prefix = "rsm", compat = "backward", internal)]
@@ -98,6 +98,15 @@ pub struct StatusReply {
     /// How the state of this node compares with those of the others; absent until they are compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_check: Option<StateCheck>,
+    /// The id of the node's cluster; absent until it belongs to one, or where the cluster has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<ClusterId>,
+    /// Which data folder the node has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
+    /// What keeps the node from taking part, or what it has noticed that needs an operator, and what to do. Absent if all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// How the state of a node compares with those of the others.

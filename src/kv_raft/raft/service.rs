@@ -16,11 +16,11 @@ use super::digests::Digests;
 use super::driver::{Inbound, Inbox};
 use super::storage::{Completed, SnapshotAccess, StorageError};
 use super::transport::{OWN_SCHEMA, PROTOCOL, SCHEMA, TERMS};
-use super::{COMMAND_BYTES_MAX, OwnedCheck, Status};
+use super::{COMMAND_BYTES_MAX, OwnedCheck, Profile, Status};
 use crate::services::raft::{
-    AppendEntriesArgs, AppendEntriesReply, Entry, Index, InstallSnapshotArgs, InstallSnapshotReply,
-    Membership, NodeId, Payload, Raft, Sender, SnapshotBytes, SnapshotProgress, TimeoutNowArgs,
-    TimeoutNowReply, VoteArgs, VoteReply,
+    AppendEntriesArgs, AppendEntriesReply, Entry, IdentifyReply, Index, InstallSnapshotArgs,
+    InstallSnapshotReply, Membership, NodeId, Payload, Raft, Sender, SnapshotBytes, SnapshotProgress,
+    TimeoutNowArgs, TimeoutNowReply, VoteArgs, VoteReply,
 };
 
 /// The indices of entries that a log may have: one a nanosecond for ages.
@@ -47,7 +47,7 @@ pub struct RaftService {
 
 /// What the service of a node is made of.
 pub(super) struct ServiceParts {
-    pub(super) cluster: String,
+    pub(super) profile: Arc<Profile>,
     pub(super) id: NodeId,
     pub(super) others: BTreeSet<NodeId>,
     pub(super) inbox: Inbox,
@@ -86,18 +86,16 @@ impl RaftService {
         })
     }
 
-    /// The name of the cluster.
-    pub(super) fn cluster(&self) -> &str {
-        &self.parts.cluster
-    }
-
     /// Refuses a sender that this node does not speak to.
     fn refuse(&self, sender: &Sender) -> RpcResult<()> {
         let Sender { cluster, protocol, from, to, .. } = sender;
         let own = &self.parts;
-        let (kind, message) = if *cluster != own.cluster {
+        let (kind, message) = if *cluster != own.profile.cluster {
             let theirs = Excerpt(cluster);
-            ("cluster", format!("this node belongs to the cluster `{}`, not to `{theirs}`", own.cluster))
+            (
+                "cluster",
+                format!("this node belongs to the cluster `{}`, not to `{theirs}`", own.profile.cluster),
+            )
         } else if *protocol != PROTOCOL {
             ("protocol", format!("this node speaks version {PROTOCOL} of the protocol, not {protocol}"))
         } else if *to != own.id {
@@ -338,6 +336,27 @@ impl Raft for RaftService {
             Reply::TimeoutNow(reply) => Ok(reply),
             other => Err(unexpected(other)),
         }
+    }
+
+    async fn identify(&self) -> RpcResult<IdentifyReply> {
+        let ServiceParts { profile, id, status, .. } = &self.parts;
+        let (incarnation, cluster_id) = profile.ids();
+        let has_data = {
+            let status = status.borrow();
+            status.term > 0 || status.last_index > 0
+        };
+        Ok(IdentifyReply {
+            cluster: profile.cluster.clone(),
+            protocol: PROTOCOL,
+            id: *id,
+            incarnation,
+            cluster_id,
+            has_data,
+            peers: profile.peers.keys().copied().collect(),
+            url: profile.peers.get(id).cloned(),
+            bootstrap: profile.bootstrap,
+            joins: profile.joins,
+        })
     }
 }
 

@@ -119,6 +119,12 @@ impl IdentityFile {
         self.saved().clone()
     }
 
+    /// The node's incarnation, and the id of its cluster once it is known.
+    pub fn ids(&self) -> (Incarnation, Option<ClusterId>) {
+        let saved = self.saved();
+        (saved.incarnation, saved.cluster_id)
+    }
+
     /// Changes what the file says. When this returns, the change is on the disk. It blocks.
     ///
     /// # Errors
