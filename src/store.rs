@@ -109,6 +109,11 @@ impl Store {
         self.parts.iter().all(|part| part.table.is_empty())
     }
 
+    /// How many bytes the keys take with their values and versions.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| (part.records.len() - part.hole_bytes) as u64).sum()
+    }
+
     /// The keys as they are now, part by part, whatever is written later. Costs as much as there are parts, not keys.
     pub fn freeze(&self) -> impl Iterator<Item = Arc<Part>> + Send + use<> {
         self.parts.clone().into_iter()

@@ -13,8 +13,8 @@ use traitwire_kv::kv_single::server::SingleKvServer;
 use traitwire_kv::lock::{Lock, Released};
 use traitwire_kv::services::kv::{GetArgs, GetReply, Kv, KvServer, PutArgs, PutReply};
 use traitwire_kv::services::rsm::{
-    NodeRole, QueryArgs, QueryReply, ReplyErr, Rsm, RsmServer, SessionReply, StatusReply, SubmitArgs,
-    SubmitReply,
+    NodeRole, QueryArgs, QueryReply, ReadIndexReply, ReplyErr, Rsm, RsmServer, SessionReply, StatusReply,
+    SubmitArgs, SubmitReply,
 };
 
 /// What a node does with calls for the leader.
@@ -83,6 +83,11 @@ impl Rsm for Node {
         let question: Value = serde_json::from_str(args.question.get()).unwrap();
         let args: GetArgs = serde_json::from_value(question["get"].clone()).unwrap();
         Ok(QueryReply { answer: to_raw_value(&self.store.get(args).await.unwrap()).unwrap() })
+    }
+
+    async fn read_index(&self) -> Result<ReadIndexReply, ReplyErr> {
+        self.leads().await?;
+        Ok(ReadIndexReply { index: 1 })
     }
 
     async fn status(&self) -> RpcResult<StatusReply> {

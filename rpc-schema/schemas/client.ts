@@ -1,9 +1,17 @@
-// The services Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 873303e834313ac850691305377275f3.
+// The services Backup, Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 0f3d4746efa9f486fb189498f8bcd73f.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
 /** All services of a server, such as `new Client("http://127.0.0.1:7101")`. */
 export class Client {
+  /**
+   * Backups of a running cluster. Any node that follows the leader takes these calls, and reads a backup from its own state.
+   *
+   * A backup is one consistent state, which has everything that was acknowledged before the call of `backup.begin`. Commands go on
+   * while it is read. A backup belongs to the node that has begun it and ends with that node, when its last piece was
+   * read and nobody asks for it again, or when no piece is read for half a minute.
+   */
+  readonly backup: BackupService;
   /** A versioned key-value store: a put names the version it expects, so that nothing is overwritten unseen. */
   readonly kv: KvService;
   /**
@@ -21,10 +29,52 @@ export class Client {
 
   constructor(baseUrl: string, options: ClientOptions = {}) {
     const transport = new Transport(baseUrl, options);
+    this.backup = new BackupService(transport);
     this.kv = new KvService(transport);
     this.members = new MembersService(transport);
     this.raft = new RaftService(transport);
     this.rsm = new RsmService(transport);
+  }
+}
+
+/**
+ * Backups of a running cluster. Any node that follows the leader takes these calls, and reads a backup from its own state.
+ *
+ * A backup is one consistent state, which has everything that was acknowledged before the call of `backup.begin`. Commands go on
+ * while it is read. A backup belongs to the node that has begun it and ends with that node, when its last piece was
+ * read and nobody asks for it again, or when no piece is read for half a minute.
+ */
+export class BackupService {
+  constructor(private readonly transport: Transport) {}
+
+  /**
+   * Begins a backup. A node that has too many of them under way refuses.
+   *
+   * `backup.begin` on the wire: changes state, timeout 10000 ms.
+   */
+  async begin(args: BackupBeginArgs = {}, options?: CallOptions): Promise<BackupReply> {
+    const facts = { readOnly: false, timeoutMs: 10000 };
+    return (await this.transport.call("backup.begin", args, facts, options)) as BackupReply;
+  }
+
+  /**
+   * Reads the next piece of a backup, or the one that was read last once more.
+   *
+   * `backup.read` on the wire: idempotent, timeout 30000 ms.
+   */
+  async read(args: ReadBackupArgs, options?: CallOptions): Promise<BackupPiece> {
+    const facts = { readOnly: false, timeoutMs: 30000 };
+    return (await this.transport.call("backup.read", args, facts, options)) as BackupPiece;
+  }
+
+  /**
+   * Ends a backup, read or not, so that its node keeps it no longer. Ending a backup that has ended succeeds.
+   *
+   * `backup.end` on the wire: idempotent, timeout 2000 ms.
+   */
+  async end(args: BackupEndArguments, options?: CallOptions): Promise<BackupEndReply> {
+    const facts = { readOnly: false, timeoutMs: 2000 };
+    return (await this.transport.call("backup.end", args, facts, options)) as BackupEndReply;
   }
 }
 
@@ -247,6 +297,17 @@ export class RsmService {
   }
 
   /**
+   * Up to which index a node must have applied the log to know all that was done before the question.
+   *
+   * `rsm.read_index` on the wire: internal, read only, timeout 2000 ms.
+   * @throws {RpcError<ReplyErr>} See `isErrorOf("rsm.read_index", error)`.
+   */
+  async readIndex(args: RsmReadIndexArgs = {}, options?: CallOptions): Promise<ReadIndexReply> {
+    const facts = { readOnly: true, timeoutMs: 2000 };
+    return (await this.transport.call("rsm.read_index", args, facts, options)) as ReadIndexReply;
+  }
+
+  /**
    * What this node is and how far it has come.
    *
    * `rsm.status` on the wire: internal, read only, timeout 2000 ms.
@@ -268,6 +329,7 @@ export interface MethodErrors {
   "rsm.open_session": ReplyErr;
   "rsm.submit": ReplyErr;
   "rsm.query": ReplyErr;
+  "rsm.read_index": ReplyErr;
 }
 
 /** Whether `error` is one that `method` answered with as its own: then `error.error` is there. */
@@ -336,6 +398,47 @@ export type AppendOutcome =
   | { conflict: Conflict }
   /** The message was of an old term; nothing was looked at. */
   | "old_term";
+
+/** The arguments of `backup.begin`. */
+export type BackupBeginArgs = Record<string, never>;
+
+/** What a backup is a backup of. */
+export interface BackupHeader {
+  /** The name of the cluster. */
+  cluster: string;
+  /** The index of the last entry of the log that the state contains. */
+  revision: WideInteger;
+  /** The term of that entry. */
+  term: WideInteger;
+  /** Who belongs to the cluster after that entry, with the cluster's id. */
+  membership: MembershipWritten;
+  /** The node whose state it is. */
+  node: WideInteger;
+  /** When the backup began, by the node's clock, in milliseconds since 1970-01-01 00:00 UTC. */
+  time_ms: WideInteger;
+}
+
+/** A piece of a backup. */
+export interface BackupPiece {
+  /** The bytes of this piece. */
+  data: SnapshotBytes;
+  /** The CRC-32 of all bytes of the state up to the end of this piece. */
+  crc: number;
+  /** Whether this is the last piece. */
+  last: boolean;
+}
+
+/** A backup that has begun. */
+export interface BackupReply {
+  /** Names the backup in later calls. */
+  backup: WideInteger;
+  /** What it is a backup of. */
+  header: BackupHeader;
+  /** About how many bytes the state has; null if the node cannot tell without reading it. */
+  state_bytes_estimate: WideInteger | null;
+  /** How the state of the node compares with those of the others; absent until they are compared. */
+  state_check?: StateCheck | null;
+}
 
 /** How far a change of the members has come. */
 export type ChangeStep =
@@ -483,6 +586,24 @@ export interface Member {
    * @default "vote"
    */
   goal?: Goal;
+}
+
+/** One node of a cluster. */
+export interface MemberWritten {
+  /** The node. */
+  id: WideInteger;
+  /**
+   * Which data folder the node has. Absent until the node has been reached for the first time; until then it counts towards no
+   * majority.
+   */
+  incarnation?: Incarnation | null;
+  /** The URL at which the other nodes reach it. */
+  url: string;
+  /**
+   * For a learner: what happens once it has caught up.
+   * @default "vote"
+   */
+  goal: Goal;
 }
 
 /** A member and its URL, for messages. */
@@ -667,6 +788,31 @@ export interface Membership {
   incoming?: Member | null;
 }
 
+/** Who belongs to a cluster. */
+export interface MembershipWritten {
+  /** The nodes that vote. */
+  voters: WideInteger[];
+  /**
+   * While the voters change: those of before, whose majority is needed too (Raft, 6). Otherwise empty.
+   * @default []
+   */
+  outgoing: WideInteger[];
+  /**
+   * The nodes that get the log and do not vote.
+   * @default []
+   */
+  learners: WideInteger[];
+  /** The id of the cluster; absent until a cluster of an earlier version has chosen one. */
+  cluster_id?: ClusterId | null;
+  /** What is known of each node, in the order of their ids. Nodes of a cluster of an earlier version may be missing. */
+  members?: MemberWritten[];
+  /**
+   * In a joint configuration: the member that becomes a learner when the configuration is left. It takes the place of the
+   * member with the same id.
+   */
+  incoming?: MemberWritten | null;
+}
+
 /** What a node is in its term. */
 export type NodeRole =
   /** It takes commands. */
@@ -750,6 +896,23 @@ export interface RaftTimeoutNowArgs {
   args: TimeoutNowArgs;
 }
 
+/** Which piece of a backup to read. */
+export interface ReadBackupArgs {
+  /** Which backup. */
+  backup: WideInteger;
+  /**
+   * How many bytes of the state come before the piece: those of all pieces so far, or, to read the last piece once more, of all
+   * but that one.
+   */
+  offset: WideInteger;
+}
+
+/** Up to where the log must be applied. */
+export interface ReadIndexReply {
+  /** The index. */
+  index: WideInteger;
+}
+
 /** Which member to replace, and by which node. */
 export interface ReplaceMemberArgs {
   /** The id of the member that leaves. */
@@ -789,6 +952,9 @@ export type ReplyErr =
 
 /** The arguments of `rsm.open_session`. */
 export type RsmOpenSessionArgs = Record<string, never>;
+
+/** The arguments of `rsm.read_index`. */
+export type RsmReadIndexArgs = Record<string, never>;
 
 /** The arguments of `rsm.status`. */
 export type RsmStatusArgs = Record<string, never>;
@@ -945,6 +1111,10 @@ export interface VoteReply {
   /** Whether the sender gets the vote. */
   granted: boolean;
 }
+
+export type BackupEndArguments = WideInteger;
+
+export type BackupEndReply = null;
 
 /**
  * An integer of 64 bits or more: a `number` where that is exact, up to 2^53 - 1 either way, and a `bigint` beyond, so

@@ -96,6 +96,10 @@ impl StateMachine for KvMachine {
         Box::new(Pieces { pieces: lines, piece: io::Cursor::default() })
     }
 
+    fn snapshot_bytes_estimate(&self) -> Option<u64> {
+        Some(self.store.bytes())
+    }
+
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
         let mut store = Store::new();
         for_each_entry(snapshot, |key, value, version| store.insert(key, value, version))?;

@@ -19,6 +19,7 @@ mod applied;
 mod apply;
 mod compare;
 mod entry;
+mod freeze;
 mod open;
 mod replica;
 mod sessions;
@@ -48,6 +49,7 @@ use crate::services::raft::Index;
 use crate::services::rsm::{ReplyErr, StateCheck, Ticket};
 
 pub use apply::RsmError;
+pub use freeze::Frozen;
 pub use open::{ConfigError, NodeConfig, OpenError, RaftTiming};
 
 /// How long a command or a read may wait for its answer where the caller has no earlier deadline.
@@ -68,6 +70,12 @@ pub trait StateMachine: Send + 'static {
 
     /// The whole state as it is now, to be read while commands go on.
     fn snapshot(&self) -> Box<dyn Read + Send>;
+
+    /// About how many bytes [`StateMachine::snapshot`] will give, where that is known without reading it. It is shown to people
+    /// who wait for a backup.
+    fn snapshot_bytes_estimate(&self) -> Option<u64> {
+        None
+    }
 
     /// Replaces the state by one that [`StateMachine::snapshot`] gave, perhaps on another node.
     ///
@@ -201,6 +209,16 @@ impl<M: StateMachine> Rsm<M> {
     pub async fn read<T>(&self, look: impl FnOnce(&M) -> T) -> Result<T, ReplyErr> {
         self.confirm_read().await?;
         Ok(look(&locked(&self.replica).machine))
+    }
+
+    /// Up to which index a node must have applied the log to see everything that was done before this call.
+    ///
+    /// # Errors
+    /// As [`Rsm::read`].
+    pub async fn read_index(&self) -> Result<Index, ReplyErr> {
+        let late =
+            |_| ReplyErr::NoAnswer { message: "no majority has answered in time".into(), submitted: false };
+        tokio::time::timeout_at(deadline(0), self.raft.read_index()).await.map_err(late)?.map_err(refused)
     }
 
     /// Waits until this node has applied what was committed before this call.

@@ -1,5 +1,6 @@
 //! One node of the replicated store: its own part of the cluster, and the services that it offers.
 
+mod backups;
 mod members;
 mod monitor;
 mod others;
@@ -12,6 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use traitwire::{RpcClient, RpcError, RpcResult, Services};
 
+use self::backups::Backups;
 use self::members::MemberService;
 use self::monitor::{Lag, Monitor};
 use self::others::Others;
@@ -20,12 +22,13 @@ use super::raft::core::Role;
 use super::rsm::{NodeConfig, OpenError, Rsm, RsmError, deadline};
 use crate::bugs::{ServiceBug, has};
 use crate::kv_single::server::check_key;
+use crate::services::backup::BackupServer;
 use crate::services::kv::{GetArgs, GetReply, Kv, KvServer, PutArgs, PutReply};
 use crate::services::member::MembersServer;
 use crate::services::raft::NodeId;
 use crate::services::rsm::{
-    NodeRole, QueryArgs, QueryReply, ReplyErr, Rsm as RsmService, RsmServer, RsmStub, SessionReply,
-    StatusReply, SubmitArgs, SubmitReply,
+    NodeRole, QueryArgs, QueryReply, ReadIndexReply, ReplyErr, Rsm as RsmService, RsmServer, RsmStub,
+    SessionReply, StatusReply, SubmitArgs, SubmitReply,
 };
 
 /// How long to wait before asking again where the leader is.
@@ -81,14 +84,16 @@ impl Node {
 
     /// What the node offers: to its peers, to clients of the cluster, and to whoever knows only the key-value service.
     pub fn services(&self) -> Services {
-        let front = Front { id: self.id, rsm: self.rsm.clone(), others: self.others.clone() };
+        let backups = Arc::new(Backups::default());
+        let front = Front { id: self.id, rsm: self.rsm.clone(), others: self.others.clone(), backups };
         let front = Arc::new(front);
         let members = MemberService { rsm: self.rsm.clone(), others: self.others.clone() };
         Services::new()
             .mount(self.rsm.raft().server())
             .mount(RsmServer::from_arc(front.clone()))
-            .mount(KvServer::from_arc(front))
+            .mount(KvServer::from_arc(front.clone()))
             .mount(MembersServer::new(members))
+            .mount(BackupServer::from_arc(front))
     }
 
     /// What the node is and how far it has come.
@@ -197,6 +202,7 @@ struct Front {
     id: NodeId,
     rsm: Arc<Rsm<KvMachine>>,
     others: Arc<Others>,
+    backups: Arc<Backups>,
 }
 
 /// Where a call is answered.
@@ -320,6 +326,10 @@ impl RsmService for Front {
         check_key(&args.key)?;
         let reply = self.rsm.read(|machine| machine.get(&args.key)).await?;
         Ok(QueryReply { answer: to_raw_value(&reply).map_err(no_json)? })
+    }
+
+    async fn read_index(&self) -> Result<ReadIndexReply, ReplyErr> {
+        Ok(ReadIndexReply { index: self.rsm.read_index().await? })
     }
 
     async fn status(&self) -> RpcResult<StatusReply> {

@@ -1,5 +1,6 @@
 //! The contract: annotated traits and their messages, nothing else.
 
+pub mod backup;
 pub mod kv;
 pub mod member;
 pub mod raft;

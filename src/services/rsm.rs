@@ -22,6 +22,10 @@ pub trait Rsm: Send + Sync {
     #[rpc(read_only, timeout = "2s")]
     async fn query(&self, args: QueryArgs) -> Result<QueryReply, ReplyErr>;
 
+    /// Up to which index a node must have applied the log to know all that was done before the question.
+    #[rpc(read_only, timeout = "2s")]
+    async fn read_index(&self) -> Result<ReadIndexReply, ReplyErr>;
+
     /// What this node is and how far it has come.
     #[rpc(read_only, timeout = "2s")]
     async fn status(&self) -> RpcResult<StatusReply>;
@@ -74,6 +78,13 @@ pub struct QueryArgs {
 pub struct QueryReply {
     /// The answer, as the state machine gave it.
     pub answer: Box<RawValue>,
+}
+
+/// Up to where the log must be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadIndexReply {
+    /// The index.
+    pub index: Index,
 }
 
 /// What a node is and how far it has come.
