@@ -28,6 +28,9 @@ pub struct Receiver<'a> {
     pub membership: &'a Membership,
     /// The index of the entry from which that membership comes.
     pub membership_index: Index,
+    /// The newest membership that it knows to be committed. A member of it is heard even if the newest one does not name it: that
+    /// one may still be replaced by a leader which it removes.
+    pub committed: &'a Membership,
     /// Whether its folder has neither entries nor a snapshot.
     pub log_is_empty: bool,
 }
@@ -206,25 +209,31 @@ impl Receiver<'_> {
 
     fn wrong_sender(&self, sender: &Sender) -> Option<SenderRefusal> {
         let from = sender.from;
-        // A node may be behind the change that has added its leader.
-        let is_ahead = sender.membership_index.is_some_and(|theirs| theirs > self.membership_index);
-        if self.is_new() || is_ahead {
+        // A node may be behind the change that has added its leader. A leader that the newest membership does not name brings that
+        // membership to the others until it is committed, and its own has the same index.
+        let is_behind = sender.membership_index.is_some_and(|theirs| theirs >= self.membership_index);
+        let is_known = |membership: &Membership| is_member(membership, sender);
+        if self.is_new() || is_behind || is_known(self.membership) || is_known(self.committed) {
             return None;
         }
-        if !self.membership.has(from) {
-            return Some(SenderRefusal::NotMember { from });
-        }
-        let known = self.membership.member(from).and_then(|member| member.incarnation);
-        // Without a cluster id the members may come from a version without incarnations.
-        let is_same =
-            known == sender.from_incarnation || known.is_none() && self.membership.cluster_id.is_none();
-        (!is_same).then_some(SenderRefusal::Replaced { from })
+        Some(match self.membership.has(from) {
+            true => SenderRefusal::Replaced { from },
+            false => SenderRefusal::NotMember { from },
+        })
     }
 
     /// Whether the node has never belonged to a cluster, as far as it knows.
     fn is_new(&self) -> bool {
         self.membership.nodes().is_empty()
     }
+}
+
+/// Whether a membership names a sender with its incarnation.
+fn is_member(membership: &Membership, sender: &Sender) -> bool {
+    let known = membership.member(sender.from).and_then(|member| member.incarnation);
+    // Without a cluster id the members may come from a version without incarnations.
+    let is_same = known == sender.from_incarnation || known.is_none() && membership.cluster_id.is_none();
+    membership.has(sender.from) && is_same
 }
 
 #[cfg(test)]
@@ -256,6 +265,7 @@ mod tests {
             cluster_id: membership.cluster_id,
             membership,
             membership_index: 5,
+            committed: membership,
             log_is_empty: false,
         }
     }
@@ -347,13 +357,28 @@ mod tests {
         };
         assert_eq!(kind(&node, &from(3, 3, Some(5))), "accepted");
         assert_eq!(kind(&node, &from(3, 3, None)), "accepted");
-        assert_eq!(kind(&node, &from(4, 4, Some(5))), "not_member");
+        assert_eq!(kind(&node, &from(4, 4, Some(4))), "not_member");
         assert_eq!(kind(&node, &from(4, 4, None)), "not_member");
-        assert_eq!(kind(&node, &from(3, 9, Some(5))), "replaced");
-        assert_eq!(kind(&node, &Sender { from_incarnation: None, ..sender() }), "replaced");
+        assert_eq!(kind(&node, &from(3, 9, Some(4))), "replaced");
+        let nameless = Sender { from_incarnation: None, membership_index: Some(4), ..sender() };
+        assert_eq!(kind(&node, &nameless), "replaced");
         // The sender knows a later change, which may have added it.
         assert_eq!(kind(&node, &from(4, 4, Some(6))), "accepted");
         assert_eq!(kind(&node, &from(3, 9, Some(6))), "accepted");
+    }
+
+    /// A leader that has removed itself still has to bring that change to the others.
+    #[test]
+    fn a_leader_is_heard_that_the_newest_membership_removes() {
+        let before = membership();
+        let after = Membership { members: vec![member(1, 1), member(3, 3)], ..Membership::of([1, 3]) };
+        let after = Membership { cluster_id: Some(CLUSTER), ..after };
+        let node = |committed| Receiver { committed, ..node(&after) };
+        let from_2 = |index| Sender { membership_index: Some(index), ..sender() };
+        assert_eq!(kind(&node(&after), &from_2(5)), "accepted");
+        assert_eq!(kind(&node(&after), &from_2(4)), "not_member");
+        // Node 2 may lead a later term without the change, which then goes.
+        assert_eq!(kind(&node(&before), &from_2(4)), "accepted");
     }
 
     /// A learner whose incarnation is not known yet is not heard: whoever takes its id would be believed.
@@ -362,7 +387,8 @@ mod tests {
         let mut membership = membership();
         membership.members[1].incarnation = None;
         let node = node(&membership);
-        assert_eq!(kind(&node, &sender()), "replaced");
+        let behind = Sender { membership_index: Some(4), ..sender() };
+        assert_eq!(kind(&node, &behind), "replaced");
         let nameless = Sender { from_incarnation: None, ..sender() };
         assert_eq!(kind(&node, &nameless), "accepted");
     }
@@ -410,8 +436,9 @@ mod tests {
             Admission::Refused(refusal) => refusal.expels_sender(),
             Admission::Accepted | Admission::Adopt(_) => false,
         };
-        assert!(expels(Sender { from: 4, ..sender() }));
-        assert!(expels(Sender { from_incarnation: Some(Incarnation(9)), ..sender() }));
+        let behind = || Sender { membership_index: Some(4), ..sender() };
+        assert!(expels(Sender { from: 4, ..behind() }));
+        assert!(expels(Sender { from_incarnation: Some(Incarnation(9)), ..behind() }));
         assert!(!expels(Sender { cluster_id: Some(ClusterId(0xd)), ..sender() }));
         assert!(!expels(sender()));
     }
