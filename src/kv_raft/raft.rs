@@ -55,6 +55,7 @@ pub mod core;
 pub(super) mod digests;
 mod driver;
 mod error;
+mod membership;
 mod problems;
 mod profile;
 mod service;
@@ -62,7 +63,6 @@ mod snapshot_reader;
 pub mod storage;
 mod transport;
 
-use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -74,12 +74,13 @@ use tokio::time::Instant;
 use self::core::{Committed, Core, Options, Proposed, ReadOutcome, Role, Time};
 use self::digests::Digests;
 use self::driver::{APPLY_BATCHES_MAX, DiskWatch, Driver, Inbound, Inbox, Parts, Told};
-use self::storage::{Opened, SnapshotAccess, StorageError};
-use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, SnapshotMeta, Term};
+use self::storage::{Opened, SnapshotAccess};
+use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, Term};
 
 pub use contacts::{Contacted, Contacts};
 pub use driver::Status;
 pub use error::{Ended, RaftError};
+pub use membership::{ChangeError, KnownMembership};
 pub use problems::{ProblemKind, Problems};
 pub use profile::Profile;
 pub use service::RaftService;
@@ -102,7 +103,7 @@ pub struct Raft {
     snapshot_check: Arc<OwnedCheck>,
     digests: Arc<Digests>,
     id: NodeId,
-    is_alone: bool,
+    membership: watch::Receiver<Arc<KnownMembership>>,
     service: Arc<RaftService>,
     contacts: Arc<Contacts>,
     profile: Arc<Profile>,
@@ -144,13 +145,11 @@ impl Raft {
         let origin = Instant::now();
         let core = Core::new(options, restored, Time(0));
         let id = core.id();
-        let others: BTreeSet<_> = core.others().into_iter().collect();
-        let contacts = Arc::new(Contacts::new(others.iter().copied()));
+        let contacts = Arc::new(Contacts::default());
         let (inbox, driver_end) = Inbox::new();
         let (applies, applied) = mpsc::channel(APPLY_BATCHES_MAX);
         let digests = Arc::new(Digests::default());
-        let is_alone = others.is_empty();
-        let (driver, status) = Driver::new(Parts {
+        let (driver, status, membership) = Driver::new(Parts {
             core,
             digests: digests.clone(),
             storage,
@@ -174,7 +173,7 @@ impl Raft {
         let service = RaftService::new(ServiceParts {
             profile: profile.clone(),
             id,
-            others,
+            membership: membership.clone(),
             inbox: inbox.clone(),
             status: status.clone(),
             snapshots: snapshots.clone(),
@@ -189,7 +188,7 @@ impl Raft {
             snapshot_check,
             digests,
             id,
-            is_alone,
+            membership,
             service,
             contacts,
             profile,
@@ -219,20 +218,9 @@ impl Raft {
         &self.problems
     }
 
-    /// Whether there were no other nodes when this one was started.
-    pub(super) fn is_alone(&self) -> bool {
-        self.is_alone
-    }
-
     /// What this node's state and those of the others have come to.
     pub(super) fn digests(&self) -> &Arc<Digests> {
         &self.digests
-    }
-
-    /// Lets `check` decide about each snapshot that a leader sends, before it takes the place of this node's state:
-    /// a state that `check` cannot read is refused and removed. The first check that is set stays.
-    pub fn check_snapshots(&self, check: impl Fn(&mut dyn Read) -> io::Result<()> + Send + Sync + 'static) {
-        let _set_before = self.snapshot_check.set(Box::new(check));
     }
 
     /// The `raft` methods of this node, to be served to the others.
@@ -345,38 +333,6 @@ impl Raft {
             }))
         };
         self.inbox.request(look).await
-    }
-
-    /// Saves the state after the entry at `index` as a snapshot and lets the entries go that it covers.
-    ///
-    /// # Errors
-    /// When the disk does not take it. The snapshot of before stays, and the node goes on.
-    pub async fn save_snapshot(
-        &self,
-        index: Index,
-        state: impl Read + Send + 'static,
-    ) -> Result<(), StorageError> {
-        // The others may have committed what this node's own disk does not have yet.
-        let mut status = self.status.clone();
-        let _stopped = status.wait_for(|status| status.durable_index >= index).await.is_err();
-        let meta = self.inspect(move |core| core.snapshot_meta(index)).await.flatten();
-        // A newer snapshot was installed meanwhile, or the node has stopped.
-        let Some(meta) = meta else { return Ok(()) };
-        match self.snapshots.save(meta, state).await {
-            Ok(saved) => {
-                let _stopped = self.inbox.send(Inbound::SnapshotSaved(saved?)).await;
-            }
-            Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
-            // The runtime is shutting down.
-            Err(_) => {}
-        }
-        Ok(())
-    }
-
-    /// The state that a snapshot holds. Reading it blocks. It fails when there is a newer snapshot by now, which
-    /// [`Applies`] brings next; [`SnapshotReader::superseded`] tells that from other failures.
-    pub fn read_snapshot(&self, meta: SnapshotMeta) -> SnapshotReader {
-        SnapshotReader::new(self.snapshots.snapshots.clone(), meta)
     }
 
     /// Runs what may wait for this node's disk where that holds up nobody.

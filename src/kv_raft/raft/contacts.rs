@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use traitwire::{Code, RpcError};
 
@@ -11,7 +11,7 @@ use crate::services::raft::NodeId;
 /// What has become of the requests to each of the other nodes since somebody last asked. A request notes its outcome without
 /// a look at a clock.
 #[derive(Debug, Default)]
-pub struct Contacts(BTreeMap<NodeId, Contact>);
+pub struct Contacts(RwLock<BTreeMap<NodeId, Arc<Contact>>>);
 
 #[derive(Debug, Default)]
 struct Contact {
@@ -33,13 +33,22 @@ pub enum Contacted {
 }
 
 impl Contacts {
-    pub(super) fn new(nodes: impl IntoIterator<Item = NodeId>) -> Self {
-        Self(nodes.into_iter().map(|node| (node, Contact::default())).collect())
+    /// Takes in who the other nodes are now. What is known of those that stay is kept.
+    pub(super) fn set_nodes(&self, nodes: &[NodeId]) {
+        let mut contacts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        contacts.retain(|node, _| nodes.contains(node));
+        for node in nodes {
+            contacts.entry(*node).or_default();
+        }
+    }
+
+    fn get(&self, node: NodeId) -> Option<Arc<Contact>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
     /// Notes the outcome of a request.
     pub fn note<T>(&self, to: NodeId, outcome: Result<&T, &RpcError>) {
-        let Some(contact) = self.0.get(&to) else { return };
+        let Some(contact) = self.get(to) else { return };
         match outcome.err().filter(|error| !is_answer(error)) {
             // Looked at first: a line of the cache that is only read stays where it is.
             None if contact.has_answered.load(Ordering::Relaxed) => {}
@@ -53,7 +62,7 @@ impl Contacts {
 
     /// What has become of the requests to a node since the last call of this.
     pub fn take(&self, to: NodeId) -> Contacted {
-        let Some(contact) = self.0.get(&to) else { return Contacted::Not };
+        let Some(contact) = self.get(to) else { return Contacted::Not };
         let error = contact.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         contact.has_failed.store(false, Ordering::Relaxed);
         match (contact.has_answered.swap(false, Ordering::Relaxed), error) {
@@ -76,7 +85,8 @@ mod tests {
 
     #[test]
     fn an_outcome_is_reported_once_and_an_answer_outweighs_failures() {
-        let contacts = Contacts::new([2]);
+        let contacts = Contacts::default();
+        contacts.set_nodes(&[2]);
         let (gone, late) = (RpcError::unavailable("refused"), RpcError::deadline_exceeded("late"));
         assert_eq!(contacts.take(2), Contacted::Not);
         contacts.note::<()>(2, Err(&gone));
@@ -92,5 +102,17 @@ mod tests {
         assert_eq!(contacts.take(2), Contacted::Failed(stranger));
         contacts.note(3, Ok(&()));
         assert_eq!(contacts.take(3), Contacted::Not);
+    }
+
+    #[test]
+    fn contacts_follow_the_nodes_of_the_cluster() {
+        let contacts = Contacts::default();
+        contacts.set_nodes(&[2, 3]);
+        contacts.note(2, Ok(&()));
+        contacts.note(3, Ok(&()));
+        contacts.set_nodes(&[3, 4]);
+        contacts.note(2, Ok(&()));
+        contacts.note(4, Ok(&()));
+        assert_eq!([2, 3, 4].map(|node| contacts.take(node) == Contacted::Answered), [false, true, true]);
     }
 }

@@ -16,11 +16,11 @@ use super::digests::Digests;
 use super::driver::{Inbound, Inbox};
 use super::storage::{Completed, SnapshotAccess, StorageError};
 use super::transport::{OWN_SCHEMA, PROTOCOL, SCHEMA, TERMS};
-use super::{COMMAND_BYTES_MAX, OwnedCheck, Profile, Status};
+use super::{COMMAND_BYTES_MAX, KnownMembership, OwnedCheck, Profile, Status};
 use crate::services::raft::{
     AppendEntriesArgs, AppendEntriesReply, Entry, IdentifyReply, Index, InstallSnapshotArgs,
-    InstallSnapshotReply, Membership, NodeId, Payload, Raft, Sender, SnapshotBytes, SnapshotProgress,
-    TimeoutNowArgs, TimeoutNowReply, VoteArgs, VoteReply,
+    InstallSnapshotReply, NodeId, Payload, Raft, Sender, SnapshotBytes, SnapshotProgress, TimeoutNowArgs,
+    TimeoutNowReply, VoteArgs, VoteReply,
 };
 
 /// The indices of entries that a log may have: one a nanosecond for ages.
@@ -49,7 +49,7 @@ pub struct RaftService {
 pub(super) struct ServiceParts {
     pub(super) profile: Arc<Profile>,
     pub(super) id: NodeId,
-    pub(super) others: BTreeSet<NodeId>,
+    pub(super) membership: watch::Receiver<Arc<KnownMembership>>,
     pub(super) inbox: Inbox,
     pub(super) status: watch::Receiver<Status>,
     pub(super) snapshots: SnapshotAccess,
@@ -100,7 +100,7 @@ impl RaftService {
             ("protocol", format!("this node speaks version {PROTOCOL} of the protocol, not {protocol}"))
         } else if *to != own.id {
             ("receiver", format!("this is node {}, not node {to}: check the URLs of the peers", own.id))
-        } else if !own.others.contains(from) {
+        } else if !own.membership.borrow().membership.has(*from) {
             ("sender", format!("node {from} does not belong to the cluster of node {}", own.id))
         } else {
             return Ok(());
@@ -179,7 +179,7 @@ impl RaftService {
                     return Some("the terms of `entries` fall, or come after `term`".to_owned());
                 }
                 let mut numbered = args.entries.iter().enumerate();
-                numbered.find_map(|(at, entry)| Some(format!("`entries[{at}]`: {}", self.bad_entry(entry)?)))
+                numbered.find_map(|(at, entry)| Some(format!("`entries[{at}]`: {}", bad_entry(entry)?)))
             }
             Request::Snapshot(InstallSnapshotArgs { snapshot, .. }) => {
                 let index = snapshot.last_index;
@@ -190,47 +190,11 @@ impl RaftService {
                         "the `last_index` of `snapshot`, {index}, is out of range: this node's log ends at {last_index}"
                     ))
                 } else {
-                    let what = self.bad_membership(&snapshot.membership)?;
+                    let what = snapshot.membership.problem()?;
                     Some(format!("the `membership` of `snapshot` {what}"))
                 }
             }
         }
-    }
-
-    /// What is wrong with an entry of another node.
-    fn bad_entry(&self, entry: &Entry) -> Option<String> {
-        match &entry.payload {
-            Payload::Blank => None,
-            // A longer one could not be sent on.
-            Payload::Command(command) => (command.json().len() > COMMAND_BYTES_MAX).then(|| {
-                format!("a command may have {COMMAND_BYTES_MAX} bytes, not {}", command.json().len())
-            }),
-            Payload::Membership(membership) => {
-                let what = self.bad_membership(membership)?;
-                Some(format!("its `membership` {what}"))
-            }
-        }
-    }
-
-    /// What is wrong with a membership that another node names. The nodes of a cluster do not change yet, so it can only
-    /// name those that are known.
-    fn bad_membership(&self, membership: &Membership) -> Option<String> {
-        let Membership { voters, outgoing, learners, .. } = membership;
-        if voters.is_empty() {
-            return Some("has no voters".to_owned());
-        }
-        for list in [voters, outgoing, learners] {
-            let mut seen = BTreeSet::new();
-            if let Some(twice) = list.iter().find(|node| !seen.insert(**node)) {
-                return Some(format!("names node {twice} twice"));
-            }
-        }
-        let is_known = |node: &NodeId| *node == self.parts.id || self.parts.others.contains(node);
-        if let Some(unknown) = membership.nodes().iter().find(|node| !is_known(node)) {
-            return Some(format!("names node {unknown}, which does not belong to the cluster"));
-        }
-        let voting = learners.iter().find(|node| membership.is_voter(**node));
-        voting.map(|node| format!("names node {node} as a voter and as a learner"))
     }
 
     /// Brings the last piece of a snapshot to the disk and checks the state, before the core hears that it is complete:
@@ -283,6 +247,20 @@ impl RaftService {
         }
         self.parts.inbox.send(Inbound::SnapshotGivenUp).await;
         Err(error)
+    }
+}
+
+/// What is wrong with an entry of another node.
+fn bad_entry(entry: &Entry) -> Option<String> {
+    match &entry.payload {
+        Payload::Blank => None,
+        // A longer one could not be sent on.
+        Payload::Command(command) => (command.json().len() > COMMAND_BYTES_MAX)
+            .then(|| format!("a command may have {COMMAND_BYTES_MAX} bytes, not {}", command.json().len())),
+        Payload::Membership(membership) => {
+            let what = membership.problem()?;
+            Some(format!("its `membership` {what}"))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use traitwire::http::{HeaderName, HeaderValue};
@@ -10,6 +10,7 @@ use traitwire::{CoalesceLimits, PEER, Retry, RpcClient, RpcError, RpcResult};
 
 use traitwire_schema::Catalogue;
 
+use super::KnownMembership;
 use super::core::{Reply, Request};
 use crate::index::SERVICES;
 use crate::services::raft::{Entry, NodeId, Payload, Raft as _, RaftStub, Sender, Term};
@@ -39,6 +40,12 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// When there is no answer; the request may have been received.
     async fn send(&self, to: NodeId, request: Request) -> RpcResult<Reply>;
+
+    /// Takes in who belongs to the cluster now. A request that is sent later is for the incarnations that this names; the
+    /// caller waits, so this must be quick.
+    fn follow(&self, known: &KnownMembership) {
+        let _ = known;
+    }
 }
 
 /// Entries of at least so many bytes have connections of their own: what is behind them on a slow link comes late.
@@ -51,11 +58,15 @@ const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct RpcTransport {
     cluster: String,
     from: NodeId,
-    peers: BTreeMap<NodeId, Peer>,
+    /// URLs that go before those in the membership.
+    own_urls: BTreeMap<NodeId, String>,
+    peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
 }
 
 /// The ways to a node.
 struct Peer {
+    /// Where it is; unknown for a client that somebody else has made.
+    url: Option<String>,
     /// For votes, heartbeats and small entries.
     small: RaftStub,
     /// For large entries and pieces of snapshots.
@@ -63,28 +74,39 @@ struct Peer {
 }
 
 impl RpcTransport {
-    /// A transport from one node of a cluster to the nodes at these URLs; that of the node itself is not used.
+    /// A transport from one node of a cluster to the nodes at these URLs, which go before those in the membership; that of the
+    /// node itself is not used.
     pub fn new(cluster: &str, from: NodeId, urls: &BTreeMap<NodeId, String>) -> Self {
-        let clients = urls.iter().map(|(id, url)| {
-            let builder = || {
-                // The core decides what is sent again.
-                let client_id = usize::try_from(from).unwrap_or(usize::MAX);
-                let client = RpcClient::builder(url.clone()).client_id(client_id).retry(Retry::never());
-                let client = client.header(PEER.clone(), HeaderValue::from_static("1"));
-                client.header(SCHEMA.clone(), OWN_SCHEMA.clone())
-            };
-            let large = builder().coalesce(CoalesceLimits::off()).timeout(LARGE_TIMEOUT).build();
-            (*id, Peer { small: RaftStub::new(builder().build()), large: RaftStub::new(large) })
-        });
-        Self { cluster: cluster.to_owned(), from, peers: clients.collect() }
+        let peers = urls.iter().map(|(id, url)| (*id, Arc::new(Peer::at(from, url)))).collect();
+        Self { cluster: cluster.to_owned(), from, own_urls: urls.clone(), peers: RwLock::new(peers) }
     }
 
     /// The same over clients that exist already, one for everything that goes to a node.
     pub fn over(cluster: &str, from: NodeId, clients: impl IntoIterator<Item = (NodeId, RpcClient)>) -> Self {
         let stub = RaftStub::new;
-        let peer = |client: RpcClient| Peer { small: stub(client.clone()), large: stub(client) };
-        let peers = clients.into_iter().map(|(id, client)| (id, peer(client))).collect();
-        Self { cluster: cluster.to_owned(), from, peers }
+        let peer = |client: RpcClient| Peer { url: None, small: stub(client.clone()), large: stub(client) };
+        let peers = clients.into_iter().map(|(id, client)| (id, Arc::new(peer(client)))).collect();
+        let own_urls = BTreeMap::new();
+        Self { cluster: cluster.to_owned(), from, own_urls, peers: RwLock::new(peers) }
+    }
+
+    fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    }
+}
+
+impl Peer {
+    fn at(from: NodeId, url: &str) -> Self {
+        let builder = || {
+            // The core decides what is sent again.
+            let client_id = usize::try_from(from).unwrap_or(usize::MAX);
+            let client = RpcClient::builder(url.to_owned()).client_id(client_id).retry(Retry::never());
+            let client = client.header(PEER.clone(), HeaderValue::from_static("1"));
+            client.header(SCHEMA.clone(), OWN_SCHEMA.clone())
+        };
+        let large = builder().coalesce(CoalesceLimits::off()).timeout(LARGE_TIMEOUT).build();
+        let (small, large) = (RaftStub::new(builder().build()), RaftStub::new(large));
+        Self { url: Some(url.to_owned()), small, large }
     }
 }
 
@@ -92,7 +114,7 @@ impl RpcTransport {
 impl Transport for RpcTransport {
     async fn send(&self, to: NodeId, request: Request) -> RpcResult<Reply> {
         let unknown = || RpcError::unavailable(format!("no URL is known for node {to}"));
-        let peer = self.peers.get(&to).ok_or_else(unknown)?;
+        let peer = self.peer(to).ok_or_else(unknown)?;
         let peer = if is_large(&request) { &peer.large } else { &peer.small };
         let sender = Sender {
             cluster: self.cluster.clone(),
@@ -116,6 +138,24 @@ impl Transport for RpcTransport {
             )));
         }
         Ok(reply)
+    }
+
+    fn follow(&self, known: &KnownMembership) {
+        let members = known.membership.members.iter().chain(&known.leaving);
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        for member in members.filter(|member| member.id != self.from) {
+            let url = self.own_urls.get(&member.id).unwrap_or(&member.url);
+            match peers.get(&member.id) {
+                Some(peer) if peer.url.as_ref().is_none_or(|known| known == url) => {}
+                Some(_) | None => {
+                    peers.insert(member.id, Arc::new(Peer::at(self.from, url)));
+                }
+            }
+        }
+        // A membership without members says nothing about where its nodes are.
+        if !known.membership.members.is_empty() {
+            peers.retain(|node, _| known.membership.has(*node) || known.addressee(*node).is_some());
+        }
     }
 }
 

@@ -300,7 +300,7 @@ pub enum Event {
         /// The leader of that term, if it is known.
         leader: Option<NodeId>,
     },
-    /// The newest membership of this node's log is another one, committed or not; see
+    /// The newest membership of this node's log is another one, committed or not, or is known to be committed by now; see
     /// [`Core::membership`](super::Core::membership).
     Membership,
     /// A node has less of the log than it has acknowledged: its disk has lost data.

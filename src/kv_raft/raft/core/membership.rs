@@ -1,6 +1,14 @@
 //! Who counts: majorities of a membership.
 
+use std::collections::BTreeSet;
+
 use crate::services::raft::{Member, Membership, NodeId};
+
+/// The nodes of a membership, at most.
+pub const MEMBERS_MAX: usize = 64;
+
+/// The bytes of a member's URL, at most.
+pub const URL_BYTES_MAX: usize = 2_048;
 
 impl Membership {
     /// A cluster of these nodes, all of which vote.
@@ -38,6 +46,32 @@ impl Membership {
         nodes.sort_unstable();
         nodes.dedup();
         nodes
+    }
+
+    /// What is wrong with a membership that another node sends; the text continues a sentence that names it.
+    pub fn problem(&self) -> Option<String> {
+        let Self { voters, outgoing, learners, members, incoming, .. } = self;
+        if voters.is_empty() {
+            return Some("has no voters".to_owned());
+        }
+        for list in [voters, outgoing, learners] {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = list.iter().find(|node| !seen.insert(**node)) {
+                return Some(format!("names node {twice} twice"));
+            }
+        }
+        if let Some(node) = learners.iter().find(|node| self.is_voter(**node)) {
+            return Some(format!("names node {node} as a voter and as a learner"));
+        }
+        if self.nodes().len().max(members.len()) > MEMBERS_MAX {
+            return Some(format!("has more than {MEMBERS_MAX} nodes"));
+        }
+        if !members.is_sorted_by(|one, next| one.id < next.id) {
+            return Some("describes its members out of order".to_owned());
+        }
+        let mut described = members.iter().chain(incoming.as_deref());
+        let long = described.find(|member| member.url.len() > URL_BYTES_MAX)?;
+        Some(format!("has a URL of more than {URL_BYTES_MAX} bytes for node {}", long.id))
     }
 
     /// Whether the nodes that `has` names are a majority of the voters, while those change of the old and of the new ones.
@@ -79,6 +113,29 @@ mod tests {
         check(&Membership::of([1, 2, 3]), &[4, 2, 3], 3);
         check(&Membership::of(1..=4), &[4, 1, 2, 3], 2);
         check(&Membership::of(1..=5), &[9, 9, 2, 3, 1], 3);
+    }
+
+    #[test]
+    fn a_membership_that_no_leader_can_have_made_is_found_out() {
+        let member =
+            |id, url: String| Member { id, incarnation: None, url, goal: crate::services::raft::Goal::Vote };
+        let check = |membership: Membership, expected: &str| {
+            let problem = membership.problem().unwrap_or_default();
+            assert!(problem.contains(expected) && problem.is_empty() == expected.is_empty(), "{problem}");
+        };
+        let of = |voters: &[NodeId]| Membership::of(voters.iter().copied());
+        check(of(&[1, 2, 3]), "");
+        check(Membership { outgoing: vec![1, 2], learners: vec![4], ..of(&[2, 3]) }, "");
+        check(Membership { learners: vec![1], ..Membership::default() }, "no voters");
+        check(Membership { voters: vec![1, 2, 1], ..of(&[]) }, "node 1 twice");
+        check(Membership { learners: vec![3, 3], ..of(&[1]) }, "node 3 twice");
+        check(Membership { learners: vec![2], outgoing: vec![2], ..of(&[1]) }, "node 2 as a voter");
+        check(Membership::of(1..=65), "more than 64");
+        let members = |ids: [NodeId; 2]| ids.map(|id| member(id, String::new())).to_vec();
+        check(Membership { members: members([1, 2]), ..of(&[1, 2]) }, "");
+        check(Membership { members: members([2, 1]), ..of(&[1, 2]) }, "out of order");
+        check(Membership { members: members([1, 1]), ..of(&[1]) }, "out of order");
+        check(Membership { incoming: Some(Box::new(member(1, "x".repeat(2_049)))), ..of(&[1]) }, "URL");
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub use io::{
     Change, ChangeRefusal, Changed, DiskSpace, Effects, Event, Input, Op, Persist, Position, Proposed,
     ReadOutcome, Refusal, Reply, Request, Restored, Role, Sent, Time, Token,
 };
+pub use membership::{MEMBERS_MAX, URL_BYTES_MAX};
 pub use options::Options;
 
 /// How far a term in a message may be ahead of a node's own term. A node follows every later term, and none can follow

@@ -121,6 +121,11 @@ impl Node {
         &self.memberships[..self.memberships.len() - usize::from(!is_committed)]
     }
 
+    /// The membership before the newest one, if it is known.
+    pub(super) fn membership_before(&self) -> Option<&Membership> {
+        self.memberships.iter().rev().nth(1).map(|(_, membership)| membership)
+    }
+
     /// The other nodes of the cluster.
     pub(super) fn others(&self) -> Vec<NodeId> {
         let mut nodes = self.membership().nodes();

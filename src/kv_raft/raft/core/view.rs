@@ -4,7 +4,7 @@ use super::bugs::Bug;
 use super::io::{Request, Role, Time};
 use super::options::Options;
 use super::{Committed, Core, State};
-use crate::services::raft::{Entry, Index, Membership, NodeId, SnapshotMeta, Term};
+use crate::services::raft::{Entry, Index, Member, Membership, NodeId, SnapshotMeta, Term};
 
 impl Core {
     /// What follows the entries up to `after` for the state machine: a snapshot, or committed entries of about
@@ -123,6 +123,23 @@ impl Core {
         let (index, membership) =
             self.node.committed_memberships().last().expect("the first one is committed");
         (*index, membership)
+    }
+
+    /// Those that the membership before the newest one names, and the newest one does not.
+    pub fn leaving_members(&self) -> Vec<Member> {
+        let is_gone = |member: &&Member| !self.membership().has(member.id);
+        let before = self.node.membership_before();
+        before.map_or_else(Vec::new, |before| before.members.iter().filter(is_gone).cloned().collect())
+    }
+
+    /// The other nodes to which messages may be sent: those of the newest membership, and those that are leaving.
+    pub fn peers(&self) -> Vec<NodeId> {
+        let mut peers = self.node.membership().nodes();
+        peers.extend(self.node.membership_before().map_or_else(Vec::new, Membership::nodes));
+        peers.sort_unstable();
+        peers.dedup();
+        peers.retain(|node| *node != self.id());
+        peers
     }
 
     /// Whether the node has neither entries nor a snapshot.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use traitwire::{RpcError, RpcResult};
 
-use crate::kv_raft::raft::core::{Core, Proposed, ReadOutcome, Reply, Request, Sent};
-use crate::services::raft::{Command, NodeId, SnapshotMeta};
+use crate::kv_raft::raft::core::{Change, Changed, Core, Proposed, ReadOutcome, Reply, Request, Sent};
+use crate::services::raft::{Command, Membership, NodeId, SnapshotMeta};
 
 /// How many messages may wait for the driver.
 const INBOX_MAX: usize = 4_096;
@@ -37,6 +37,10 @@ pub(in crate::kv_raft::raft) enum Inbound {
     SnapshotGivenUp,
     /// The leadership is to be handed over; told when this node does not lead (any more).
     Transfer { to: Option<NodeId>, handed_over: oneshot::Sender<()> },
+    /// Somebody wants another membership.
+    Change { change: Change, answer: oneshot::Sender<Changed> },
+    /// A new cluster begins; whether it has.
+    Found { membership: Membership, answer: oneshot::Sender<bool> },
     /// Somebody wants to look at the core.
     Inspect(Box<dyn FnOnce(&Core) + Send>),
     /// The node is to stop, once everything before is done.

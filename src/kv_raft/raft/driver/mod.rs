@@ -1,12 +1,14 @@
 //! What gives the core its effects: one task owns it, and everything that happens to the node passes through that task's
 //! inbox.
 //!
-//! `disk` is the thread that writes, `peers` are the ways to the other nodes.
+//! `disk` is the thread that writes, `peers` are the ways to the other nodes, `changes` follows the membership.
 
 mod alarm;
+mod changes;
 mod disk;
 mod inbox;
 mod peers;
+mod proposals;
 mod state_log;
 mod status;
 
@@ -18,19 +20,22 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use self::alarm::Alarm;
+use self::changes::MembershipWatch;
 use self::disk::Disk;
 use self::peers::{Bounds, Peers};
+use self::proposals::Proposals;
 use self::state_log::{StateLog, log_received, log_space};
 use self::status::status_of;
+use super::KnownMembership;
 use super::contacts::Contacts;
 use super::core::{
-    Committed, Core, DiskSpace, Effects, Event, Input, Persist, Proposed, ReadOutcome, Refusal, Reply,
-    Request, Role, Time, Token,
+    Changed, Committed, Core, DiskSpace, Effects, Event, Input, Persist, ReadOutcome, Reply, Request, Role,
+    Time, Token,
 };
 use super::digests::Digests;
 use super::storage::{SnapshotAccess, StorageError};
 use super::transport::Transport;
-use crate::services::raft::{AppendEntriesReply, Command, Index, NodeId};
+use crate::services::raft::{AppendEntriesReply, Index, NodeId};
 
 pub(super) use disk::DiskWatch;
 pub(super) use inbox::{Inbound, Inbox, Told};
@@ -67,6 +72,9 @@ pub(super) struct Driver {
     reads: BTreeMap<Token, Vec<oneshot::Sender<ReadOutcome>>>,
     /// Who waits until this node does not lead.
     transfers: Vec<oneshot::Sender<()>>,
+    /// Who waits for the end of a change of the membership.
+    changes: BTreeMap<Token, oneshot::Sender<Changed>>,
+    membership: watch::Sender<Arc<KnownMembership>>,
     /// Whether a snapshot is being sent, which is kept readable for that.
     sends_snapshot: bool,
     /// What the core is told before anything else.
@@ -89,8 +97,8 @@ pub(super) struct Parts {
 }
 
 impl Driver {
-    /// Puts the parts together, and tells where the node's status can be watched.
-    pub(super) fn new(parts: Parts) -> std::io::Result<(Self, watch::Receiver<Status>)> {
+    /// Puts the parts together, and tells where the node's status and its membership can be watched.
+    pub(super) fn new(parts: Parts) -> std::io::Result<(Self, watch::Receiver<Status>, MembershipWatch)> {
         let Parts {
             core,
             digests,
@@ -102,13 +110,13 @@ impl Driver {
             origin,
             contacts,
         } = parts;
-        let others = core.others();
         let disk = Disk::start(storage)?;
         let state_log = StateLog::new(core.id());
         let disk_space = disk.report().space;
         let (status, watcher) = watch::channel(status_of(&core, disk_space, 0));
+        let (membership, membership_watch) = watch::channel(Arc::default());
         let backlog = VecDeque::from([Input::Disk(disk_space)]);
-        let driver = Self {
+        let mut driver = Self {
             core,
             origin,
             inbox,
@@ -116,7 +124,7 @@ impl Driver {
             disk_space,
             leader_commit_index: 0,
             state_log,
-            peers: Peers::new(others, transport, snapshots, sender, contacts),
+            peers: Peers::new(transport, snapshots, sender, contacts),
             digests,
             status,
             applies,
@@ -125,11 +133,14 @@ impl Driver {
             answers: BTreeMap::new(),
             reads: BTreeMap::new(),
             transfers: Vec::new(),
+            changes: BTreeMap::new(),
+            membership,
             sends_snapshot: false,
             backlog,
             persist: None,
         };
-        Ok((driver, watcher))
+        driver.follow_membership();
+        Ok((driver, watcher, membership_watch))
     }
 
     /// Tells whether the disk hangs.
@@ -244,6 +255,8 @@ impl Driver {
                     self.transfers.push(handed_over);
                     self.step(Input::Transfer(to));
                 }
+                Inbound::Change { change, answer } => self.change(change, answer),
+                Inbound::Found { membership, answer } => self.found(membership, answer),
                 Inbound::Inspect(look) => look(&self.core),
                 Inbound::Stop => return false,
             }
@@ -263,22 +276,6 @@ impl Driver {
         self.next_token
     }
 
-    fn propose(&mut self, proposals: Proposals) {
-        let now = self.now();
-        let effects = self.core.step(now, Input::Propose(proposals.commands));
-        let proposed = effects.proposed.unwrap_or(Proposed::Refused(Refusal::NotLeader(None)));
-        let mut before = 0;
-        for (told, count) in proposals.told {
-            let own = match proposed {
-                Proposed::Accepted { first, term } => Proposed::Accepted { first: first + before, term },
-                Proposed::Refused(refusal) => Proposed::Refused(refusal),
-            };
-            before += count;
-            told(own);
-        }
-        self.take_effects(effects);
-    }
-
     fn step(&mut self, input: Input) {
         let now = self.now();
         let effects = self.core.step(now, input);
@@ -287,7 +284,11 @@ impl Driver {
 
     /// Carries out the effects of a step, but for what `carry_out` does once for a whole round.
     fn take_effects(&mut self, effects: Effects) {
-        let Effects { persist, requests, replies, proposed: _, reads, changes: _, events } = effects;
+        let Effects { persist, requests, replies, proposed: _, reads, changes, events } = effects;
+        // What is sent in this step may be for members that it has added.
+        if events.contains(&Event::Membership) {
+            self.follow_membership();
+        }
         if let Some(persist) = persist {
             log_received(&persist);
             match &mut self.persist {
@@ -315,11 +316,13 @@ impl Driver {
                 let _gone = answer.send(outcome);
             }
         }
+        self.answer_changes(changes);
         for event in events {
             match event {
                 Event::State { role, term, leader } => self.state_log.note(role, term, leader),
                 Event::Truncated(from) => tracing::debug!(from, "removed entries that were not committed"),
-                Event::Committed(_) | Event::Membership | Event::LostData(_) => {}
+                Event::LostData(node) => self.log_lost_data(node),
+                Event::Committed(_) | Event::Membership => {}
             }
         }
     }
@@ -368,24 +371,5 @@ fn committed_by(request: &Request) -> Index {
         Request::Append(args) => args.commit,
         Request::Snapshot(args) => args.snapshot.last_index,
         Request::PreVote(_) | Request::Vote(_) | Request::TimeoutNow(_) => 0,
-    }
-}
-
-/// Proposals that are made in one step.
-struct Proposals {
-    commands: Vec<Command>,
-    /// Who is told, each about so many commands.
-    told: Vec<(Told, u64)>,
-}
-
-impl Proposals {
-    fn first(commands: Vec<Command>, told: Told) -> Self {
-        let told = vec![(told, commands.len() as u64)];
-        Self { commands, told }
-    }
-
-    fn add(&mut self, commands: Vec<Command>, told: Told) {
-        self.told.push((told, commands.len() as u64));
-        self.commands.extend(commands);
     }
 }

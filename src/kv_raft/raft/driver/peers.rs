@@ -10,6 +10,7 @@ use traitwire::RpcError;
 use traitwire::log::LogThrottle;
 
 use super::Inbound;
+use crate::kv_raft::raft::KnownMembership;
 use crate::kv_raft::raft::contacts::Contacts;
 use crate::kv_raft::raft::core::{Reply, Request, Sent};
 use crate::kv_raft::raft::storage::SnapshotAccess;
@@ -64,16 +65,24 @@ impl From<RpcError> for Unanswered {
 
 impl Peers {
     pub(super) fn new(
-        nodes: Vec<NodeId>,
         transport: Arc<dyn Transport>,
         snapshots: SnapshotAccess,
         inbox: mpsc::WeakSender<Inbound>,
         contacts: Arc<Contacts>,
     ) -> Self {
+        Self { transport, snapshots, inbox, peers: BTreeMap::new(), contacts }
+    }
+
+    /// Takes in who belongs to the cluster now, before anything is sent that depends on it.
+    pub(super) fn follow(&mut self, nodes: &[NodeId], known: &KnownMembership) {
         let peer =
             || Peer { calls: Arc::new(Semaphore::new(CALLS_MAX)), far: LogThrottle::new(FAR_LOGGED_EVERY) };
-        let peers = nodes.into_iter().map(|node| (node, peer())).collect();
-        Self { transport, snapshots, inbox, peers, contacts }
+        self.peers.retain(|node, _| nodes.contains(node));
+        for node in nodes {
+            self.peers.entry(*node).or_insert_with(peer);
+        }
+        self.contacts.set_nodes(nodes);
+        self.transport.follow(known);
     }
 
     /// Sends a request; what becomes of it arrives in the inbox. Gives it back as failed when too much is under way.

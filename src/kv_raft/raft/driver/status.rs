@@ -23,6 +23,10 @@ pub struct Status {
     pub durable_index: Index,
     /// The last index that the newest snapshot contains; 0 when there is none.
     pub snapshot_index: Index,
+    /// Whether the newest membership names this node as a voter. A node without a vote is a learner, or belongs to no cluster.
+    pub is_voter: bool,
+    /// The index of the entry from which the newest membership comes.
+    pub membership_index: Index,
     /// Whether the disk takes entries.
     pub disk: DiskSpace,
 }
@@ -37,6 +41,8 @@ pub(super) fn status_of(core: &Core, disk: DiskSpace, leader_commit_index: Index
         last_index: core.last_index(),
         durable_index: core.durable_index(),
         snapshot_index: core.snapshot().map_or(0, |snapshot| snapshot.last_index),
+        is_voter: core.membership().is_voter(core.id()),
+        membership_index: core.membership_index(),
         disk,
     }
 }
