@@ -1,4 +1,8 @@
-//! `traitwire debug wal DIR`: what is in a node's log, and what opening it would do.
+//! `traitwire debug`: looking into what a node keeps on disk. `debug wal DIR` is here: what is in a node's log, and what opening it
+//! would do.
+
+mod recover;
+mod snapshot;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -11,7 +15,7 @@ use super::output::write_failure;
 
 /// Look into what a node keeps on disk.
 ///
-/// Nothing is changed. Exit codes: 0 the node would start; 1 it would not, or its files cannot be read; 2 wrong usage.
+/// Only `recover` changes anything. Exit codes: 0 the files are whole; 1 they are not, or cannot be read; 2 wrong usage.
 #[derive(clap::Subcommand)]
 pub(super) enum Debug {
     /// Print the records of a node's log, one a line, and say where damage lies and what a start would do about it.
@@ -27,11 +31,17 @@ pub(super) enum Debug {
         #[arg(long)]
         json: bool,
     },
+    Snapshot(snapshot::Snapshot),
+    Recover(recover::Recover),
 }
 
 impl Debug {
     pub(super) fn run(self) -> Result<u8, Failure> {
-        let Self::Wal { folder, json } = self;
+        let (folder, json) = match self {
+            Self::Snapshot(command) => return command.run(),
+            Self::Recover(command) => return command.run(),
+            Self::Wal { folder, json } => (folder, json),
+        };
         let mut out = BufWriter::new(io::stdout().lock());
         let mut written = Ok(());
         let mut lines = 0_u64;

@@ -3,6 +3,7 @@
 #![deny(clippy::disallowed_macros)]
 
 mod arguments;
+mod backup;
 mod bench;
 mod call;
 mod child;
@@ -17,6 +18,7 @@ mod kv;
 mod lock;
 mod logging;
 mod output;
+mod restore;
 mod schema;
 mod serve;
 mod signals;
@@ -52,6 +54,8 @@ enum Command {
     Schema(schema::Schema),
     #[command(subcommand)]
     Bench(bench::Bench),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     #[command(subcommand)]
     Debug(debug::Debug),
     /// See it all work: three nodes, puts and gets, a killed leader, and the lock.
@@ -108,6 +112,8 @@ pub(crate) fn run() -> ExitCode {
             Command::Call(command) => command.run().await,
             Command::Schema(command) => command.run().await,
             Command::Bench(command) => signals::or_signal(command.run()).await,
+            Command::Backup(command) => signals::or_signal(command.run()).await,
+            Command::Restore(command) => command.run(),
             Command::Debug(command) => command.run(),
             Command::Demo => signals::or_signal(demo::run()).await,
         }

@@ -11,6 +11,9 @@ use super::rsm::StateMachine;
 use crate::services::kv::{GetArgs, GetReply, PutReply};
 use crate::store::Store;
 
+/// How long the line of a key may be in a snapshot: longer than any command.
+const LINE_BYTES_MAX: u64 = 4 << 20;
+
 /// What the log says to the store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +74,15 @@ impl KvMachine {
     }
 }
 
+impl KvMachine {
+    /// How many keys a snapshot of a store has.
+    pub(super) fn count_keys(snapshot: &mut dyn Read) -> io::Result<u64> {
+        let mut keys = 0;
+        for_each_entry(snapshot, |_, _, _| keys += 1)?;
+        Ok(keys)
+    }
+}
+
 impl StateMachine for KvMachine {
     fn apply(&mut self, command: &str) -> String {
         let reply = match serde_json::from_str(command) {
@@ -114,11 +126,20 @@ impl StateMachine for KvMachine {
 
 /// Reads a snapshot.
 fn for_each_entry(snapshot: &mut dyn Read, mut take: impl FnMut(&str, &str, Version)) -> io::Result<()> {
-    for line in BufReader::new(snapshot).split(b'\n') {
-        let (key, value, version): (String, String, _) = serde_json::from_slice(&line?)?;
+    let mut snapshot = BufReader::new(snapshot);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if (&mut snapshot).take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        if line.len() as u64 == LINE_BYTES_MAX {
+            let message = format!("a key takes more than {LINE_BYTES_MAX} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let (key, value, version): (String, String, _) = serde_json::from_slice(&line)?;
         take(&key, &value, version);
     }
-    Ok(())
 }
 
 /// Reads one piece after the other, each made when it is its turn.

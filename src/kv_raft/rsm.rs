@@ -21,6 +21,7 @@ mod compare;
 mod entry;
 mod freeze;
 mod open;
+mod replay;
 mod replica;
 mod sessions;
 mod tally;
@@ -51,6 +52,7 @@ use crate::services::rsm::{ReplyErr, StateCheck, Ticket};
 pub use apply::RsmError;
 pub use freeze::Frozen;
 pub use open::{ConfigError, NodeConfig, OpenError, RaftTiming};
+pub(super) use replay::{check_state, replay, skip_head};
 
 /// How long a command or a read may wait for its answer where the caller has no earlier deadline.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);

@@ -36,8 +36,12 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["bench"], &["Measure"]),
     (&["bench", "rpc"], &["processes of their own"]),
     (&["bench", "kv"], &["put-if-version"]),
-    (&["debug"], &["Nothing is changed"]),
+    (&["backup"], &["acknowledged before", "temporary name"]),
+    (&["restore"], &["new id", "traitwire serve"]),
+    (&["debug"], &["Only `recover` changes"]),
     (&["debug", "wal"], &["beside a running node"]),
+    (&["debug", "snapshot"], &["every byte"]),
+    (&["debug", "recover"], &["--force-new-cluster", "never reached this node"]),
     (&["demo"], &["temporary folder"]),
 ];
 

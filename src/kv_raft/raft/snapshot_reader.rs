@@ -34,7 +34,7 @@ impl Superseded {
 }
 
 impl SnapshotReader {
-    pub(super) fn new(snapshots: Arc<dyn Snapshots>, meta: SnapshotMeta) -> Self {
+    pub(in crate::kv_raft) fn new(snapshots: Arc<dyn Snapshots>, meta: SnapshotMeta) -> Self {
         let (piece, superseded) = (bytes::Bytes::new(), Superseded::default());
         Self { snapshots, meta, offset: 0, piece, is_last: false, superseded }
     }

@@ -23,6 +23,9 @@ const COMPARE_EVERY: u64 = 4_096;
 /// For how many of the newest entries a node knows what its state had come to.
 const DIGESTS_KEPT: usize = 65_536;
 
+/// How long the head of a snapshot may be: far longer than the sessions of a node, whose replies have at most 64 MiB.
+const HEAD_BYTES_MAX: u64 = 256 << 20;
+
 /// What an entry adds to the digest that is not a command. Nodes that disagree about that come to different states.
 const SKIPPED: &[u8] = b"\0skipped";
 
@@ -46,7 +49,7 @@ pub(super) struct Replica<M> {
 
 /// What a snapshot holds beyond the state machine's own part, which follows it.
 #[derive(Serialize, Deserialize)]
-struct Head {
+pub(super) struct Head {
     digest: u32,
     sessions: Sessions,
 }
@@ -208,10 +211,14 @@ impl<M: StateMachine> Replica<M> {
     }
 }
 
-fn read_head(snapshot: &mut impl Read) -> io::Result<Head> {
+pub(super) fn read_head(mut snapshot: impl Read) -> io::Result<Head> {
     let mut length = [0; 8];
     snapshot.read_exact(&mut length)?;
     let length = u64::from_le_bytes(length);
+    if length > HEAD_BYTES_MAX {
+        let message = format!("its head of {length} bytes is longer than any, {HEAD_BYTES_MAX} at most");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
     let mut head = Vec::new();
     snapshot.take(length).read_to_end(&mut head)?;
     if head.len() as u64 != length {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::identity_file;
+use super::{identity_file, unfinished};
 
 /// One folder, without folders in it.
 ///
@@ -69,7 +69,7 @@ pub trait DiskFile: Send + Sync {
 }
 
 /// The file that a process holds locked while it uses the folder.
-const LOCK_NAME: &str = "lock";
+pub(super) const LOCK_NAME: &str = "lock";
 
 /// Who may use a folder of data, and a file in it: its owner.
 const FOLDER_MODE: u32 = 0o700;
@@ -211,6 +211,7 @@ fn is_data(name: &str) -> bool {
     name == LOCK_NAME
         || name == "state.json"
         || name == identity_file::FILE_NAME
+        || name == unfinished::FILE_NAME
         || name == identity_file::TEMPORARY_NAME
         || name.starts_with(".saving-")
         || is("wal-", ".log")

@@ -12,7 +12,9 @@ mod paced;
 mod persister;
 mod readable;
 mod snapshot_file;
+mod snapshot_view;
 mod snapshots;
+mod unfinished;
 pub mod wal;
 
 use std::io;
@@ -30,6 +32,8 @@ pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use identity_file::{IdentityFile, NodeIdentity};
 pub use memory::Memory;
 pub use persister::PersisterStorage;
+pub use snapshot_view::SnapshotView;
+pub(in crate::kv_raft) use unfinished::Unfinished;
 pub use wal::Wal;
 
 /// The log, the term and the vote of one node, as one ordered stream of [`Op`]s. One thread owns it.
@@ -272,7 +276,7 @@ impl StorageError {
 }
 
 /// Takes a folder for this process.
-fn lock(disk: &dyn Disk) -> Result<DiskLock, StorageError> {
+pub(in crate::kv_raft) fn lock(disk: &dyn Disk) -> Result<DiskLock, StorageError> {
     disk.lock().map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => StorageError::InUse { path: disk.path("") },
         _ => StorageError::Io { path: disk.path(""), error },

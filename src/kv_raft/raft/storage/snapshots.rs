@@ -138,7 +138,7 @@ impl SnapshotFiles {
         writer.write(data)?;
         writer.finish()?;
         // Read back from the file, so that its checksums are checked as well.
-        let mut state = Stream { reader: Reader::open(&*self.disk, &writer.name)?, offset: 0, failed: None };
+        let mut state = Stream::new(Reader::open(&*self.disk, &writer.name)?);
         let checked = check(&mut state).and_then(|()| io::copy(&mut state, &mut io::sink()));
         if let Some(error) = state.failed {
             return Err(error);
@@ -257,11 +257,29 @@ impl Drop for Completing<'_> {
 }
 
 /// The state in a file, from its begin to its end.
-struct Stream {
+pub(super) struct Stream {
     reader: Reader,
     offset: u64,
     /// The error that reading has met; what is read afterwards fails as well.
     failed: Option<StorageError>,
+}
+
+impl Stream {
+    pub(super) fn new(reader: Reader) -> Self {
+        Self { reader, offset: 0, failed: None }
+    }
+
+    pub(super) fn meta(&self) -> &SnapshotMeta {
+        &self.reader.meta
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(super) fn take_failure(&mut self) -> Option<StorageError> {
+        self.failed.take()
+    }
 }
 
 impl Read for Stream {

@@ -1,6 +1,6 @@
 //! Looking at a log without opening it: nothing is changed, and nobody is kept from it.
 
-use super::super::{Disk, StorageError, snapshots};
+use super::super::{Disk, Identity, StorageError, snapshots, unfinished};
 use super::format::{FRAME_HEADER_BYTES, SegmentHeader};
 use super::open::{Recovery, reconcile};
 use super::read::{Frame, Visit, torn_bytes, walk};
@@ -62,6 +62,7 @@ pub struct Inspection {
 pub fn inspect(disk: &dyn Disk, show: &mut dyn FnMut(Line)) -> Result<Inspection, StorageError> {
     let mut shown = Shown { show, recovery: Recovery::default() };
     let read = walk(disk, None, &mut shown).and_then(|end| {
+        unfinished::refuse(disk)?;
         let mut recovery = shown.recovery.checked(disk)?;
         let newest = snapshots::newest_in(disk)?;
         reconcile(disk, &mut recovery.state, &end, newest.as_ref().map(|newest| &newest.meta))?;
@@ -79,6 +80,29 @@ pub fn inspect(disk: &dyn Disk, show: &mut dyn FnMut(Line)) -> Result<Inspection
     });
     let verdict = torn.unwrap_or(Verdict::Sound);
     Ok(Inspection { verdict, unproven: end.tail.is_some_and(|tail| tail.unproven) })
+}
+
+/// Whose log is in a folder; nothing where there is none.
+///
+/// # Errors
+/// When the disk cannot be read, or the log is damaged.
+pub(in crate::kv_raft) fn owner(disk: &dyn Disk) -> Result<Option<Identity>, StorageError> {
+    let mut owner = Owner(None);
+    walk(disk, None, &mut owner)?;
+    Ok(owner.0)
+}
+
+struct Owner(Option<Identity>);
+
+impl Visit for Owner {
+    fn segment(&mut self, header: &SegmentHeader, _: usize) -> Result<(), String> {
+        self.0.get_or_insert_with(|| header.identity.clone());
+        Ok(())
+    }
+
+    fn frame(&mut self, _: &Frame<'_>) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Reads as opening does, and shows what it reads.

@@ -97,6 +97,7 @@ use super::{Disk, DiskLock, Identity, Snapshots, Storage, StorageError};
 use format::{Link, SegmentHeader, encode_frame};
 use segments::{Current, Extents, Preparer, Reserve, SPARES_MAX, file_name};
 
+pub(in crate::kv_raft) use inspect::owner;
 pub use inspect::{Inspection, Line, Verdict, inspect};
 
 /// The settings of a [`Wal`].

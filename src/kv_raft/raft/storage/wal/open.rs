@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::super::core::Op;
 use super::super::log_state::{LogState, Tip};
 use super::super::snapshots::SnapshotFiles;
-use super::super::{Disk, DiskFile, Identity, Opened, StorageError, lock};
+use super::super::{Disk, DiskFile, Identity, Opened, StorageError, lock, unfinished};
 use super::format::{Link, SegmentHeader};
 use super::read::{End, Frame, Tail, Visit, walk};
 use super::segments::{Current, Extents, Preparer, Reserve, damaged, file_name, scrub};
@@ -22,6 +22,16 @@ impl Wal {
     /// - [`StorageError::Damaged`] when something is missing that was synced.
     /// - [`StorageError::Io`] when the disk fails.
     pub fn open(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        options: WalOptions,
+    ) -> Result<Opened, StorageError> {
+        unfinished::refuse(&*disk)?;
+        Self::open_unfinished(disk, identity, options)
+    }
+
+    /// The same for a folder that may be marked as unfinished, by whoever finishes it.
+    pub(in crate::kv_raft) fn open_unfinished(
         disk: Arc<dyn Disk>,
         identity: Identity,
         options: WalOptions,
