@@ -1,4 +1,4 @@
-// The services Backup, Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 0f3d4746efa9f486fb189498f8bcd73f.
+// The services Backup, Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 3c8d8db87feb52f2df3a3e559da316b4.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
@@ -733,6 +733,11 @@ export interface MemberList {
   node: WideInteger;
   /** The leader; null when it is not known. */
   leader: WideInteger | null;
+  /**
+   * The index of the entry from which the members come; 0 where they have not changed since the cluster was founded by an
+   * earlier version.
+   */
+  index: WideInteger;
   /** Whether the voters are changing, so that both the old and the new ones decide. */
   joint: boolean;
   /** The change that is in progress. */

@@ -1,5 +1,6 @@
 //! The client of a cluster: it finds the leader, and sends again until there is an answer.
 
+mod known;
 mod nodes;
 mod session;
 
@@ -10,6 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 use traitwire::{CoalesceLimits, Executed, KVError, KvClient, Retry, RpcClient, RpcError, Version};
 
+use self::known::{Known, Node};
 use self::nodes::{Shared, Tries, Way};
 use self::session::{OpenTicket, Session};
 use super::machine::{KvCommand, KvQuestion};
@@ -25,12 +27,10 @@ use crate::services::rsm::{QueryArgs, ReplyErr, Rsm as _, RsmStub, SubmitArgs};
 /// not save it.
 const SHARE: usize = 32;
 
-/// A client of a cluster, or of a single server. It needs to know one node of the cluster; the more it knows, the fewer
-/// calls go by way of a node that does not lead.
+/// A client of a cluster, or of a single server. It needs to know one node of the cluster, and learns of the others.
 ///
 /// Its puts have a ticket of a session, so that a resend is told from the first try: `Maybe` is said only where the session
-/// has ended before the answer came, or where the leader is none of the client's nodes, so that another node passes the put
-/// on. As for [`SingleKvClient`](crate::kv_single::client::SingleKvClient), the methods of [`KvClient`] go on until there is
+/// has ended before the answer came, or where the client cannot reach the leader, so that another node passes the put on. As for [`SingleKvClient`](crate::kv_single::client::SingleKvClient), the methods of [`KvClient`] go on until there is
 /// an answer, and `try_get` and `try_put` end at a deadline.
 #[derive(Clone)]
 pub struct ClusterKvClient {
@@ -52,23 +52,37 @@ impl Ticketed {
 }
 
 impl ClusterKvClient {
-    /// A client of the nodes at these URLs.
+    /// A client of the nodes at these URLs. It learns from them which nodes belong to the cluster, and follows changes.
+    ///
+    /// # Panics
+    /// When there is no URL.
     pub fn new(urls: impl IntoIterator<Item = String>, client_id: usize) -> Self {
         let mut together = CoalesceLimits::default();
         together.share = SHARE;
-        Self::over(urls.into_iter().map(|url| {
+        Self::connecting(urls, move |url| {
             // Which node to ask again is decided here.
-            let client = RpcClient::builder(url).client_id(client_id).retry(Retry::never());
+            let client = RpcClient::builder(url.to_owned()).client_id(client_id).retry(Retry::never());
             client.coalesce(together.clone()).build()
-        }))
+        })
     }
 
-    /// A client that calls the nodes through these clients.
+    /// The same with clients of the caller's making for the nodes at these URLs, and those that it learns of.
+    ///
+    /// # Panics
+    /// When there is no URL.
+    pub fn connecting(
+        urls: impl IntoIterator<Item = String>,
+        connect: impl Fn(&str) -> RpcClient + Send + Sync + 'static,
+    ) -> Self {
+        Self { shared: Arc::new(Shared::new(Known::at(urls, Box::new(connect)))) }
+    }
+
+    /// A client that calls the nodes through these clients, and no others.
     ///
     /// # Panics
     /// When there is none.
     pub fn over(clients: impl IntoIterator<Item = RpcClient>) -> Self {
-        Self { shared: Arc::new(Shared::new(clients)) }
+        Self { shared: Arc::new(Shared::new(Known::over(clients))) }
     }
 
     /// The value of `key` and its version; ends when `time` is over, and never where that is too far off to be told.
@@ -97,7 +111,7 @@ impl ClusterKvClient {
         let question = to_raw_value(&KvQuestion::Get(GetArgs { key: key.to_owned() })).map_err(encoding)?;
         let mut tries = Tries::default();
         loop {
-            let (place, way) = self.shared.current();
+            let (node, way) = self.shared.current();
             let asked = async {
                 match way {
                     Way::Rsm(stub) => {
@@ -107,7 +121,7 @@ impl ClusterKvClient {
                     Way::Kv(stub) => Ok(stub.get(GetArgs { key: key.to_owned() }).await?),
                 }
             };
-            match self.shared.ask(place, &mut tries, end, asked).await {
+            match self.shared.ask(&node, &mut tries, end, asked).await {
                 Ok(GetReply { value, version, err: None }) => return Ok((value, version)),
                 Ok(GetReply { err: Some(error), .. }) => return Err(error.into()),
                 Err(error) => tries.pause(error, end).await?,
@@ -127,7 +141,7 @@ impl ClusterKvClient {
         let mut put = Put::default();
         let mut ticketed: Option<Ticketed> = None;
         loop {
-            let (place, way) = self.shared.current();
+            let (node, way) = self.shared.current();
             let replied = match way {
                 Way::Kv(stub) => {
                     // Copies with a ticket are earlier attempts than this one, which has none.
@@ -136,7 +150,7 @@ impl ClusterKvClient {
                     }
                     let args = PutArgs { key: key.to_owned(), value: value.to_owned(), version };
                     let asked = async { Ok(stub.put(args).await?) };
-                    let replied = self.shared.ask(place, &mut tries, end, asked).await;
+                    let replied = self.shared.ask(&node, &mut tries, end, asked).await;
                     if let Err(error) = &replied {
                         let maybe = error.may_be_submitted();
                         put.after(Attempt::Failed(if maybe { Executed::Unknown } else { Executed::No }));
@@ -144,7 +158,7 @@ impl ClusterKvClient {
                     replied
                 }
                 Way::Rsm(stub) => {
-                    self.put_ticketed(place, stub, &command, &mut ticketed, &mut tries, end).await
+                    self.put_ticketed(&node, stub, &command, &mut ticketed, &mut tries, end).await
                 }
             };
             let error = match replied {
@@ -181,7 +195,7 @@ impl ClusterKvClient {
     /// One try of a put with a ticket, in a session that is begun if there is none.
     async fn put_ticketed(
         &self,
-        place: usize,
+        node: &Arc<Node>,
         stub: RsmStub,
         command: &RawValue,
         ticketed: &mut Option<Ticketed>,
@@ -191,7 +205,7 @@ impl ClusterKvClient {
         let put = match ticketed {
             Some(put) => put,
             None => {
-                let session = self.shared.session(place, &stub, tries, end).await?;
+                let session = self.shared.session(node, &stub, tries, end).await?;
                 let ticket = session.ticket();
                 ticketed.insert(Ticketed { session, ticket, maybe: false })
             }
@@ -202,7 +216,7 @@ impl ClusterKvClient {
             let reply = stub.submit(SubmitArgs { ticket, command: command.to_owned() }).await?;
             put_reply(&reply.reply)
         };
-        let replied = self.shared.ask(place, tries, end, asked).await;
+        let replied = self.shared.ask(node, tries, end, asked).await;
         if let Err(error) = &replied {
             put.maybe |= error.may_be_submitted();
         }

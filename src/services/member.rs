@@ -96,6 +96,9 @@ pub struct MemberList {
     pub node: NodeId,
     /// The leader; null when it is not known.
     pub leader: Option<NodeId>,
+    /// The index of the entry from which the members come; 0 where they have not changed since the cluster was founded by an
+    /// earlier version.
+    pub index: Index,
     /// Whether the voters are changing, so that both the old and the new ones decide.
     pub joint: bool,
     /// The change that is in progress.

@@ -1,12 +1,12 @@
 //! The nodes that a client knows: which one to ask, how, and what to do when it was the wrong one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use traitwire::{RpcClient, RpcError};
+use traitwire::RpcError;
 
+use super::known::{Known, Node};
 use super::session::{Session, Sessions};
 use crate::call::{Pause, within};
 use crate::services::kv::KvStub;
@@ -16,7 +16,7 @@ use crate::services::rsm::{ReplyErr, Rsm as _, RsmStub};
 /// How long one node may take to answer before another one is asked.
 const TRY_TIME: Duration = Duration::from_secs(1);
 
-/// How long a node passes calls on whose leader is not among the nodes of the client, before it is asked again who leads.
+/// How long a node passes calls on whose leader the client cannot reach, before it is asked again who leads.
 const PASS_ON_TIME: Duration = Duration::from_secs(10);
 
 /// How often a node is asked that loses calls before another one is.
@@ -24,21 +24,8 @@ const TRIES_PER_NODE: usize = 3;
 
 /// The nodes, and what is known of them.
 pub(super) struct Shared {
-    nodes: Vec<Node>,
-    /// The node that is asked first: the leader, as far as is known.
-    current: AtomicUsize,
+    known: Arc<Known>,
     pub(super) sessions: Sessions,
-    created: Instant,
-}
-
-struct Node {
-    rsm: RsmStub,
-    kv: KvStub,
-    /// Its id, once it has said so; 0 before.
-    id: AtomicU64,
-    /// Until when calls go to its key-value service, in milliseconds after the client was created; 0 while it is asked as a
-    /// node that may lead.
-    passes_on_until_ms: AtomicU64,
 }
 
 /// How a node is called.
@@ -95,47 +82,29 @@ impl Tries {
 }
 
 impl Shared {
-    pub(super) fn new(clients: impl IntoIterator<Item = RpcClient>) -> Self {
-        let node = |client: RpcClient| Node {
-            rsm: RsmStub::new(client.clone()),
-            kv: KvStub::new(client),
-            id: AtomicU64::new(0),
-            passes_on_until_ms: AtomicU64::new(0),
-        };
-        let nodes: Vec<_> = clients.into_iter().map(node).collect();
-        assert!(!nodes.is_empty(), "a client needs a node to ask");
-        let current = AtomicUsize::new(fastrand::usize(..nodes.len()));
-        Self { nodes, current, sessions: Sessions::default(), created: Instant::now() }
+    pub(super) fn new(known: Known) -> Self {
+        Self { known: Arc::new(known), sessions: Sessions::default() }
     }
 
     /// How many nodes are known.
     pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+        self.known.len()
     }
 
     /// The node to ask, and how.
-    pub(super) fn current(&self) -> (usize, Way) {
-        let place = self.current.load(Ordering::Relaxed);
-        let node = &self.nodes[place];
-        let passes_on = match node.passes_on_until_ms.load(Ordering::Relaxed) {
-            0 => false,
-            until_ms if self.now_ms() < until_ms => true,
-            _ => {
-                node.passes_on_until_ms.store(0, Ordering::Relaxed);
-                false
-            }
+    pub(super) fn current(&self) -> (Arc<Node>, Way) {
+        let node = self.known.current();
+        let way = match self.known.passes_on(&node) {
+            true => Way::Kv(node.kv.clone()),
+            false => Way::Rsm(node.rsm.clone()),
         };
-        (place, if passes_on { Way::Kv(node.kv.clone()) } else { Way::Rsm(node.rsm.clone()) })
+        (node, way)
     }
 
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Awaits the answer of the node at `place`; where it was not the right one to ask, the next call asks another.
+    /// Awaits the answer of `node`; where it was not the right one to ask, the next call asks another.
     pub(super) async fn ask<T>(
         &self,
-        place: usize,
+        node: &Arc<Node>,
         tries: &mut Tries,
         end: Option<Instant>,
         call: impl Future<Output = Result<T, ReplyErr>>,
@@ -144,18 +113,25 @@ impl Shared {
         let until = end.map_or(soon, |end| end.min(soon));
         let result = within(Some(until), call).await;
         match &result {
+            Err(ReplyErr::NoAnswer { .. }) => self.known.note_silence(node),
+            Ok(_) | Err(_) => {
+                self.known.note_answer(node);
+                self.known.keep_learning(node);
+            }
+        }
+        match &result {
             Err(ReplyErr::WrongLeader { leader, .. }) => {
                 tries.unanswered = 0;
-                self.follow_hint(tries, place, *leader, end).await;
+                self.follow_hint(tries, node, *leader, end).await;
             }
-            Err(ReplyErr::Unimplemented(_)) => self.pass_on(tries, place),
+            Err(ReplyErr::Unimplemented(_)) => self.pass_on(tries, node),
             Err(ReplyErr::NoAnswer { .. }) => {
                 // Half of what a bad network loses is lost on the way to the right node, which shows at once where a
                 // connection ends. A node that has let all its time pass may hang.
                 tries.unanswered += 1;
                 if tries.unanswered >= TRIES_PER_NODE || Instant::now() >= soon {
                     tries.unanswered = 0;
-                    self.move_on(place);
+                    self.known.move_on(node);
                 }
             }
             Ok(_)
@@ -169,71 +145,37 @@ impl Shared {
         result
     }
 
-    /// Another call may have moved on already.
-    fn move_on(&self, from: usize) {
-        let next = (from + 1) % self.nodes.len();
-        let _moved = self.current.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
     async fn follow_hint(
         &self,
         tries: &mut Tries,
-        place: usize,
+        node: &Arc<Node>,
         leader: Option<NodeId>,
         end: Option<Instant>,
     ) {
-        let Some(leader) = leader else { return self.move_on(place) };
-        match self.node_with_id(leader, end).await {
-            Some(node) if node != place => {
-                self.current.store(node, Ordering::Relaxed);
-                tries.go_on_at_once(self.nodes.len());
-            }
-            Some(_) => self.move_on(place),
-            None => self.pass_on(tries, place),
-        }
-    }
-
-    /// Lets the node pass calls on for a while: the leader is none of this client's nodes, or there is none to be known.
-    fn pass_on(&self, tries: &mut Tries, place: usize) {
-        let pass_on_ms = u64::try_from(PASS_ON_TIME.as_millis()).unwrap_or(u64::MAX);
-        let until_ms = self.now_ms().saturating_add(pass_on_ms);
-        self.nodes[place].passes_on_until_ms.store(until_ms, Ordering::Relaxed);
-        tries.go_on_at_once(self.nodes.len());
-    }
-
-    /// Which node has this id. Nodes are asked for theirs when it is first needed, for no longer than half of the time that is
-    /// left: the call itself needs the rest.
-    async fn node_with_id(&self, id: NodeId, end: Option<Instant>) -> Option<usize> {
-        let find = || self.nodes.iter().position(|node| node.id.load(Ordering::Relaxed) == id);
-        if let Some(found) = find() {
-            return Some(found);
-        }
+        let Some(leader) = leader else { return self.known.move_on(node) };
+        // The call itself needs the rest of the time.
         let now = Instant::now();
         let left = end.map_or(TRY_TIME, |end| end.saturating_duration_since(now) / 2);
-        let until = now + left.min(TRY_TIME);
-        let mut asked = tokio::task::JoinSet::new();
-        for (place, node) in self.nodes.iter().enumerate() {
-            let stub = node.rsm.clone();
-            asked.spawn(async move {
-                let status = tokio::time::timeout_at(until, stub.status()).await;
-                (place, status.ok().and_then(Result::ok).map(|status| status.id))
-            });
-        }
-        while let Some(answer) = asked.join_next().await {
-            if let Ok((place, Some(node_id))) = answer {
-                self.nodes[place].id.store(node_id, Ordering::Relaxed);
-                if node_id == id {
-                    return Some(place);
-                }
+        match self.known.find(leader, node, now + left.min(TRY_TIME)).await {
+            Some(found) if !Arc::ptr_eq(&found, node) => {
+                self.known.prefer(&found);
+                tries.go_on_at_once(self.known.len());
             }
+            Some(_) => self.known.move_on(node),
+            None => self.pass_on(tries, node),
         }
-        find()
+    }
+
+    /// Lets the node pass calls on for a while: the client cannot reach the leader, or there is none to be known.
+    fn pass_on(&self, tries: &mut Tries, node: &Node) {
+        self.known.let_pass_on(node, PASS_ON_TIME);
+        tries.go_on_at_once(self.known.len());
     }
 
     /// The session of this client, which the first put begins.
     pub(super) async fn session(
         &self,
-        place: usize,
+        node: &Arc<Node>,
         stub: &RsmStub,
         tries: &mut Tries,
         end: Option<Instant>,
@@ -245,7 +187,7 @@ impl Shared {
             return Ok(session.clone());
         }
         // A session that is begun twice is one that nobody uses.
-        let reply = self.ask(place, tries, end, stub.open_session()).await.map_err(not_sent)?;
+        let reply = self.ask(node, tries, end, stub.open_session()).await.map_err(not_sent)?;
         let session = Session::new(reply.session);
         *current = Some(session.clone());
         Ok(session)

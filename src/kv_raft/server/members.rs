@@ -135,6 +135,7 @@ fn list(cluster: String, core: &Core, url: impl Fn(NodeId) -> Option<String>) ->
         cluster_id: membership.cluster_id,
         node: core.id(),
         leader: core.leader(),
+        index: core.membership_index(),
         joint: membership.is_joint(),
         in_progress: in_progress(membership),
         members: membership.nodes().into_iter().map(info).collect(),
