@@ -15,7 +15,8 @@ use traitwire_kv::services::member::{
 };
 use traitwire_kv::services::raft::{ClusterId, Member, NodeId};
 use traitwire_kv::services::rsm::{
-    QueryArgs, QueryReply, ReadIndexReply, ReplyErr, Rsm, RsmServer, SessionReply, StatusReply, SubmitArgs, SubmitReply,
+    QueryArgs, QueryReply, ReadIndexReply, ReplyErr, Rsm, RsmServer, SessionReply, StatusReply, SubmitArgs,
+    SubmitReply,
 };
 
 const TIME: Duration = Duration::from_secs(30);

@@ -17,6 +17,7 @@ mod fetch;
 mod kv;
 mod lock;
 mod logging;
+mod member;
 mod output;
 mod restore;
 mod schema;
@@ -48,6 +49,8 @@ enum Command {
     Status(status::Status),
     #[command(subcommand)]
     Kv(kv::Kv),
+    #[command(subcommand)]
+    Member(member::Member),
     Lock(lock::Lock),
     Call(call::Call),
     #[command(subcommand)]
@@ -108,6 +111,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Cluster(command) => command.run().await,
             Command::Status(command) => command.run().await,
             Command::Kv(command) => command.run().await,
+            Command::Member(command) => command.run().await,
             Command::Lock(command) => command.run().await,
             Command::Call(command) => command.run().await,
             Command::Schema(command) => command.run().await,

@@ -64,7 +64,7 @@ impl Node {
         let rsm = Rsm::open(config, KvMachine::default())?;
         let mut node = Self::new(config.id, rsm, Others::at(config.id, &config.peers));
         let (rsm, others, lag) = (node.rsm.clone(), node.others.clone(), node.lag.clone());
-        let monitor = Monitor::new(config.id, rsm, others, &config.peers, lag);
+        let monitor = Monitor::new(config.id, rsm, others, lag);
         node.monitor = Some(tokio::spawn(monitor.run()).abort_handle());
         Ok(node)
     }
@@ -177,6 +177,7 @@ fn status(id: NodeId, rsm: &Rsm<KvMachine>) -> StatusReply {
     let status = rsm.raft().status();
     let role = match status.role {
         Role::Leader => NodeRole::Leader,
+        _ if !status.is_voter => NodeRole::Learner,
         Role::Follower => NodeRole::Follower,
         Role::PreCandidate | Role::Candidate => NodeRole::Candidate,
     };

@@ -10,6 +10,12 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["kv"], &["--endpoints need not include the leader"]),
     (&["kv", "get"], &["exactly as it is stored", "{\"error\":{\"code\",\"message\"}}"]),
     (&["kv", "put"], &["standard input", "--file", "KEY -- VALUE", "{\"error\":{\"code\",\"message\"}}"]),
+    (&["member"], &["--endpoints need not include the leader", "missing"]),
+    (&["member", "list"], &["{\"error\":{\"code\",\"message\"}}", "Examples:"]),
+    (&["member", "add"], &["serve --join", "the same command waits for it again", "Examples:"]),
+    (&["member", "promote"], &["Examples:"]),
+    (&["member", "remove"], &["less than a majority", "Examples:"]),
+    (&["member", "replace"], &["alive or dead", "Examples:"]),
     (
         &["lock"],
         &[

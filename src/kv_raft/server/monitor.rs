@@ -11,9 +11,9 @@ use traitwire::log::Excerpt;
 
 use super::others::Others;
 use crate::kv_raft::machine::KvMachine;
-use crate::kv_raft::raft::Contacted;
+use crate::kv_raft::raft::{Contacted, KnownMembership};
 use crate::kv_raft::rsm::Rsm;
-use crate::services::raft::{Index, NodeId};
+use crate::services::raft::{Index, Membership, NodeId};
 use crate::services::rsm::Rsm as _;
 
 /// How often to look.
@@ -69,38 +69,74 @@ pub(super) struct Monitor {
     rsm: Arc<Rsm<KvMachine>>,
     others: Arc<Others>,
     peers: BTreeMap<NodeId, Peer>,
+    /// How many nodes vote; 0 in a node that belongs to no cluster yet.
+    voters: usize,
+    /// The index of the membership that was logged last.
+    logged_index: Index,
     quorum: Quorum,
     lag: Arc<Lag>,
 }
 
 impl Monitor {
-    pub(super) fn new(
-        id: NodeId,
-        rsm: Arc<Rsm<KvMachine>>,
-        others: Arc<Others>,
-        urls: &BTreeMap<NodeId, String>,
-        lag: Arc<Lag>,
-    ) -> Self {
-        let now = Instant::now();
-        let peers = urls.iter().filter(|(peer, _)| **peer != id);
-        let peers = peers.map(|(peer, url)| (*peer, Peer::new(url.clone(), now))).collect();
-        Self { id, rsm, others, peers, quorum: Quorum::new(now), lag }
+    pub(super) fn new(id: NodeId, rsm: Arc<Rsm<KvMachine>>, others: Arc<Others>, lag: Arc<Lag>) -> Self {
+        let quorum = Quorum::new(Instant::now());
+        Self { id, rsm, others, peers: BTreeMap::new(), voters: 0, logged_index: 0, quorum, lag }
     }
 
     /// Watches until it is aborted.
     pub(super) async fn run(mut self) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut membership = self.rsm.raft().membership();
+        let known = membership.borrow_and_update().clone();
+        self.follow(&known.membership);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                Ok(()) = membership.changed() => {
+                    let known = membership.borrow_and_update().clone();
+                    self.log_membership(&known);
+                    self.follow(&known.membership);
+                    continue;
+                }
+            }
             let now = Instant::now();
             let status = self.rsm.raft().status();
             self.lag.note(now, status.leader_commit_index, self.rsm.applied_index());
             self.look_at_peers(now);
-            if let Some(change) = self.quorum.observe(now, status.leader.is_some()) {
+            // A node that belongs to no cluster says otherwise what it waits for.
+            let is_led = status.leader.is_some() || self.voters == 0;
+            if let Some(change) = self.quorum.observe(now, is_led) {
                 self.log_quorum(change, status.term, status.leader);
             }
         }
+    }
+
+    /// Takes in who belongs to the cluster.
+    fn follow(&mut self, membership: &Membership) {
+        self.others.follow(membership);
+        self.voters = membership.voters.len();
+        let (now, urls, nodes) = (Instant::now(), self.others.urls(), membership.nodes());
+        self.peers.retain(|peer, state| nodes.contains(peer) && urls.get(peer) == Some(&state.url));
+        for peer in nodes.into_iter().filter(|peer| *peer != self.id) {
+            if let Some(url) = urls.get(&peer) {
+                self.peers.entry(peer).or_insert_with(|| Peer::new(url.clone(), now));
+            }
+        }
+    }
+
+    fn log_membership(&mut self, known: &KnownMembership) {
+        let KnownMembership { index, membership, .. } = known;
+        // It is the same one, and committed now.
+        if self.logged_index == *index {
+            return;
+        }
+        self.logged_index = *index;
+        let ids = |nodes: &[NodeId]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let outgoing = Some(ids(&membership.outgoing)).filter(|ids| !ids.is_empty());
+        let learners = Some(ids(&membership.learners)).filter(|ids| !ids.is_empty());
+        let (id, voters) = (self.id, ids(&membership.voters));
+        tracing::info!(id, index, voters, outgoing, learners, "membership changed");
     }
 
     fn look_at_peers(&mut self, now: Instant) {
@@ -143,14 +179,14 @@ impl Monitor {
                     .map(|(peer, state)| format!("{peer}={}", state.url))
                     .collect();
                 let unreachable = unreachable.join(",");
-                let nodes = self.peers.len() + 1;
+                let voters = self.voters;
                 tracing::warn!(
                     id,
                     term,
                     for_ms = millis(duration),
                     unreachable,
-                    nodes,
-                    "no leader: reads and writes fail until a majority of the nodes can reach each other"
+                    voters,
+                    "no leader: reads and writes fail until a majority of the voters can reach each other"
                 );
             }
             QuorumChange::Back(after) => {

@@ -47,7 +47,6 @@ impl Others {
 
     /// Takes in who belongs to the cluster now. Nodes that have left are forgotten, unless the membership says nothing about
     /// where its nodes are.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nodes do not announce changes of the membership yet"))]
     pub(super) fn follow(&self, membership: &Membership) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.retain(|node, _| membership.has(*node) || membership.members.is_empty());
