@@ -233,3 +233,81 @@ fn log(write: impl FnOnce()) {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn stream(bytes: usize) -> (Vec<u8>, Stream) {
+        let state: Vec<u8> = (0..bytes).map(|place| place.to_le_bytes()[0]).collect();
+        (state.clone(), Stream::new(Box::new(std::io::Cursor::new(state))))
+    }
+
+    #[test]
+    fn each_piece_can_be_read_again_until_the_next_one_is() {
+        for bytes in [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 9] {
+            let (state, mut stream) = stream(bytes);
+            let mut read = Vec::new();
+            loop {
+                let offset = read.len() as u64;
+                let piece = stream.piece(offset).unwrap();
+                assert_eq!(stream.piece(offset).unwrap(), piece, "it is lost on its way and asked for again");
+                for elsewhere in
+                    [offset + 1, u64::MAX].into_iter().filter(|it| *it != offset + piece.data.0.len() as u64)
+                {
+                    assert_eq!(stream.piece(elsewhere).unwrap_err().code(), Code::OutOfRange);
+                }
+                read.extend(&piece.data.0);
+                assert_eq!(piece.crc, crc32fast::hash(&read));
+                if piece.last {
+                    break;
+                }
+            }
+            assert!(read == state, "{bytes}");
+        }
+    }
+
+    fn insert(backups: &Arc<Backups>) -> u64 {
+        backups.insert(backups.reserve().unwrap(), Box::new(std::io::empty()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn backups_are_few_and_end_when_nobody_reads_them() {
+        let backups = Arc::new(Backups::default());
+        let (first, second) = (insert(&backups), insert(&backups));
+        let refused = backups.reserve().unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert_eq!(refused.executed(), traitwire::Executed::No);
+
+        sleep(IDLE_MAX / 2).await;
+        backups.running()[&second].touch();
+        sleep(IDLE_MAX / 2 + Duration::from_millis(1)).await;
+        assert!(!backups.running().contains_key(&first), "nobody has read it");
+        assert!(backups.running().contains_key(&second), "it was read");
+        let third = insert(&backups);
+        assert!(backups.running().contains_key(&third));
+
+        // However often it is read, a backup ends.
+        let kept = backups.running()[&second].began + KEPT_MAX;
+        while Instant::now() < kept {
+            assert!(backups.running().contains_key(&second));
+            backups.running()[&second].touch();
+            sleep(IDLE_MAX / 2).await;
+        }
+        sleep(Duration::from_millis(1)).await;
+        assert!(backups.running().is_empty());
+        assert_eq!(backups.places.available_permits(), BACKUPS_MAX);
+    }
+
+    /// A node that has ended leaves no task behind.
+    #[tokio::test(start_paused = true)]
+    async fn backups_end_with_their_node() {
+        let backups = Arc::new(Backups::default());
+        insert(&backups);
+        let places = backups.places.clone();
+        drop(backups);
+        assert_eq!(places.available_permits(), BACKUPS_MAX);
+    }
+}
