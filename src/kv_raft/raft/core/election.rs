@@ -26,7 +26,8 @@ impl Core {
             return;
         }
         self.restart_election_timer();
-        if !self.node.membership().is_voter(self.node.id()) {
+        if !self.node.may_campaign() {
+            self.node.leader = None;
             return;
         }
         if self.node.has(Bug::NoStickiness) {
@@ -157,8 +158,7 @@ impl Core {
     }
 
     fn count_votes(&mut self) {
-        let membership = self.node.membership();
-        let wins = |campaign: &Campaign| membership.has_quorum(|node| campaign.granted.contains(&node));
+        let wins = |campaign: &Campaign| self.node.has_quorum(|node| campaign.granted.contains(&node));
         match &self.state {
             State::PreCandidate(campaign) if wins(campaign) => self.campaign(false),
             State::Candidate(campaign) if wins(campaign) => {
@@ -177,7 +177,7 @@ impl Core {
         args: &crate::services::raft::TimeoutNowArgs,
     ) {
         let asked_by_leader = args.term == self.node.term && self.node.leader == Some(from);
-        let campaigns = asked_by_leader && self.node.membership().is_voter(self.node.id());
+        let campaigns = asked_by_leader && self.node.may_campaign();
         if campaigns {
             self.campaign(true);
         }

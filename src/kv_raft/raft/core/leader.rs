@@ -10,13 +10,14 @@ use super::log::entry_bytes;
 use super::node::Node;
 use super::progress::{Pace, Progress};
 use super::read::Reads;
+use super::reconfigure::Reconfiguration;
 use super::transfer::Transfer;
 use crate::services::raft::{Command, Entry, Index, NodeId, Payload, Round};
 
 /// What a leader knows beyond what every node does.
 ///
 /// Invariants:
-/// - `progress` has every other node of the cluster, and nobody else.
+/// - `progress` has every other node that gets the log, and nobody else.
 /// - `round` is the newest one sent; none is sent twice.
 #[derive(Clone, Debug)]
 pub(super) struct Leadership {
@@ -24,10 +25,11 @@ pub(super) struct Leadership {
     pub(super) round: Round,
     pub(super) reads: Reads,
     pub(super) transfer: Option<Transfer>,
+    pub(super) reconfiguration: Reconfiguration,
     /// When to look whether a majority still answers.
     quorum_check_at: Time,
     /// The bytes of the entries that are not committed.
-    uncommitted_bytes: usize,
+    pub(super) uncommitted_bytes: usize,
     /// From which commit index on this node knows about everything that was committed in earlier terms.
     knows_all_from: Index,
 }
@@ -42,17 +44,17 @@ pub(super) enum Quorum {
 impl Leadership {
     /// The first act of a leader.
     pub(super) fn begin(node: &mut Node) -> Self {
-        let next = node.log.last_index() + 1;
-        let progress = node.others().into_iter().map(|id| (id, Progress::new(next, node.now))).collect();
         let mut leadership = Self {
-            progress,
+            progress: BTreeMap::new(),
             round: 0,
             reads: Reads::default(),
             transfer: None,
+            reconfiguration: Reconfiguration::default(),
             quorum_check_at: node.now.after_us(quorum_timeout_us(node)),
             uncommitted_bytes: 0,
             knows_all_from: node.commit,
         };
+        leadership.follow_membership(node);
         // Entries of earlier terms may or may not be committed; one of this term decides it (Raft, 5.4.2 and 8). Where every
         // entry is known to be committed there is nothing to decide, and so the first command of a cluster has index 1.
         if node.log.last_index() > node.commit && !node.has(Bug::NoBlankEntry) {
@@ -61,6 +63,7 @@ impl Leadership {
         }
         leadership.uncommitted_bytes = node.log.bytes(node.commit, node.log.last_index());
         leadership.beat_all(node);
+        leadership.begin_reconfiguration(node);
         leadership
     }
 
@@ -89,6 +92,7 @@ impl Leadership {
                 self.beat(node, id);
             }
         }
+        self.settle(node);
         Quorum::Held
     }
 
@@ -97,11 +101,17 @@ impl Leadership {
     fn has_quorum(&self, node: &Node) -> bool {
         let timeout_us = quorum_timeout_us(node);
         let missed_at = |id| {
-            // A node whose link is filled by what this leader has sent cannot answer yet.
-            let missed_at = |it: &Progress| it.answered_at.after_us(timeout_us).max(it.busy_until).0;
+            let missed_at = |it: &Progress| missed_at(it, timeout_us).0;
             if id == node.id() { u64::MAX } else { self.progress.get(&id).map_or(0, missed_at) }
         };
-        Time(node.membership().quorum_value(missed_at)) > node.now
+        Time(node.quorum_value(missed_at)) > node.now
+    }
+
+    /// Whether a node has answered this leader lately.
+    pub(super) fn has_answered_lately(&self, node: &Node, id: NodeId) -> bool {
+        let answers =
+            |it: &Progress| it.answered > it.born && missed_at(it, quorum_timeout_us(node)) > node.now;
+        self.progress.get(&id).is_some_and(answers)
     }
 
     /// Adds commands to the log, or says why not.
@@ -144,7 +154,7 @@ impl Leadership {
         let matched = |id| {
             if id == node.id() { own } else { self.progress.get(&id).map_or(0, |it| it.matched) }
         };
-        let reached = node.membership().quorum_value(matched);
+        let reached = node.quorum_value(matched);
         // Only entries of our own term commit by counting: an older one on a majority can still be overwritten
         // (Raft, 5.4.2, figure 8). Those before it are committed with it.
         let is_own = node.log.term_at(reached) == Some(node.term) || node.has(Bug::CommitOldTermByCounting);
@@ -154,6 +164,7 @@ impl Leadership {
             self.notice_commit(node);
         }
         self.release_reads(node);
+        self.settle(node);
     }
 
     /// The followers are told soon, by a message of its own if no other carries it until then.
@@ -193,7 +204,15 @@ impl Leadership {
             assert!(progress.matched < progress.next, "an entry is sent that is there already");
             assert!(progress.answered <= self.round, "an answer to what was never sent");
         }
+        if !node.options.bug_is_seeded() {
+            self.check_reconfiguration(node);
+        }
     }
+}
+
+/// When a node counts as one that does not answer. A node whose link is filled by what this leader has sent cannot answer yet.
+fn missed_at(progress: &Progress, timeout_us: u64) -> Time {
+    progress.answered_at.after_us(timeout_us).max(progress.busy_until)
 }
 
 /// After how long without a majority a leader steps down: no sooner than its followers can have missed it.

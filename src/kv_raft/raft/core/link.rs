@@ -237,11 +237,13 @@ impl Node {
         let named = self.links.named_round_trip(self.now);
         let trips = self.links.links.values().filter_map(|link| link.round_trip(self.now));
         let slowest = trips.max().unwrap_or(0);
-        if ROUND_TRIPS_OF_SPREAD * slowest <= self.options.election_timeout_us {
+        if ROUND_TRIPS_OF_SPREAD * slowest <= self.options.election_timeout_us
+            || self.membership().voters.is_empty()
+        {
             // Nothing depends on so short a time, and this is asked for with every message.
             return named.max(slowest);
         }
-        let own = self.membership().quorum_value(|node| reached(node).unwrap_or(u64::MAX - slowest));
+        let own = self.quorum_value(|node| reached(node).unwrap_or(u64::MAX - slowest));
         named.max(u64::MAX - own)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::io::Position;
-use crate::services::raft::{Entry, Index, Payload, Term};
+use crate::services::raft::{Entry, Index, Membership, Payload, Term};
 
 /// The entries after a base.
 ///
@@ -176,8 +176,16 @@ pub(super) fn entry_bytes(entry: &Entry) -> usize {
         + match &entry.payload {
             Payload::Blank => 0,
             Payload::Command(command) => command.json().len(),
-            Payload::Membership(membership) => 20 * membership.nodes().len(),
+            Payload::Membership(membership) => membership_bytes(membership),
         }
+}
+
+fn membership_bytes(membership: &Membership) -> usize {
+    /// The fields of a member but for its URL.
+    const AROUND: usize = 90;
+    let members = membership.members.iter().chain(membership.incoming.as_deref());
+    let ids = membership.voters.len() + membership.outgoing.len() + membership.learners.len();
+    20 * ids + members.map(|member| AROUND + member.url.len()).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 //! - `election`: from follower to leader. `follower`: what a leader's messages do.
 //! - `leader`: what a leader does; `progress` is what it knows of one other node, `replication` and
 //!   `snapshot` how it acts on that,
-//!   `read` how it answers reads, `transfer` how it hands over.
+//!   `read` how it answers reads, `transfer` how it hands over, `reconfigure` how it changes the membership. `change` is what a
+//!   change makes of a membership, `voters` whose majority counts.
 //! - `view`: what a host may ask of a core. `identity`: whose messages a host gives to a core.
 //! - `link`: what a node has measured of its way to another one, and the timeouts that follow from it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::wildcard_enum_match_arm)]
 
 mod bugs;
+mod change;
 mod election;
 mod follower;
 mod identity;
@@ -23,10 +25,12 @@ mod node;
 mod options;
 mod progress;
 mod read;
+mod reconfigure;
 mod replication;
 mod snapshot;
 mod transfer;
 mod view;
+mod voters;
 
 #[cfg(test)]
 mod paper;
@@ -134,17 +138,17 @@ impl Core {
             Input::SnapshotGivenUp => self.receiving = None,
             Input::Disk(space) => self.on_disk(space),
             Input::Transfer(to) => self.on_transfer(to),
-            Input::Change { token, .. } => {
-                let refused = Changed::Refused(ChangeRefusal::NotReady);
-                self.node.effects.changes.push((token, refused));
-            }
-            Input::Found(_) => {}
+            Input::Change { token, change } => self.on_change(token, &change),
+            Input::Found(membership) => self.on_found(membership),
+        }
+        if matches!(&self.state, State::Leader(leadership) if leadership.reconfiguration.has_left) {
+            self.step_down();
         }
         if self.state_event() != before.0 {
             self.node.effects.events.push(self.state_event());
         }
         if self.node.commit != before.1 {
-            self.node.effects.events.push(Event::Committed(self.node.commit));
+            self.node.note_commit_after(before.1);
         }
         let effects = self.node.take_effects();
         self.check();
@@ -298,6 +302,7 @@ impl Core {
         match std::mem::replace(&mut self.state, State::Follower) {
             State::Leader(mut leadership) => {
                 leadership.refuse_reads(&mut self.node);
+                leadership.give_up_changes(&mut self.node);
                 self.node.leader = self.node.leader.filter(|leader| *leader != self.node.id());
                 self.restart_election_timer();
             }

@@ -5,7 +5,7 @@ use super::io::{DiskSpace, Effects, Event, Op, Persist, Position, Reply, Request
 use super::link::Links;
 use super::log::Log;
 use super::options::Options;
-use crate::services::raft::{Entry, Index, Membership, NodeId, Payload, SnapshotMeta, Term};
+use crate::services::raft::{Entry, Index, Membership, NodeId, SnapshotMeta, Term};
 
 /// What a node has in every role.
 ///
@@ -27,7 +27,7 @@ pub(super) struct Node {
     pub(super) snapshot: Option<SnapshotMeta>,
     /// What the log says about who belongs to the cluster, from when on, in order; the first is from index 0 or the
     /// snapshot's.
-    memberships: Vec<(Index, Membership)>,
+    pub(super) memberships: Vec<(Index, Membership)>,
     pub(super) disk: DiskSpace,
     pub(super) links: Links,
     /// The position of the newest change; the step that is being taken has the next one if it changes anything.
@@ -86,44 +86,12 @@ impl Node {
         for index in commit + 1..=node.log.last_index() {
             node.note_membership(index);
         }
+        node.effects = Effects::default();
         node
     }
 
     pub(super) fn id(&self) -> NodeId {
         self.options.id
-    }
-
-    /// Who belongs to the cluster: what the newest entry about it says, committed or not (Raft, 6).
-    pub(super) fn membership(&self) -> &Membership {
-        let (_, membership) = self.memberships.last().expect("there is always the first one");
-        membership
-    }
-
-    /// Who belonged to the cluster after the entry at `index`.
-    pub(super) fn membership_at(&self, index: Index) -> &Membership {
-        let count = self.memberships.partition_point(|(since, _)| *since <= index);
-        let (_, membership) = &self.memberships[count.max(1) - 1];
-        membership
-    }
-
-    /// The index of the entry from which the newest membership comes.
-    pub(super) fn membership_index(&self) -> Index {
-        self.memberships.last().map_or(0, |(since, _)| *since)
-    }
-
-    /// The memberships that are known to be committed, oldest first. A change is proposed only once the one before it is
-    /// committed, so all but the newest are. The first one of a founded cluster has nothing before it that could take its place.
-    pub(super) fn committed_memberships(&self) -> &[(Index, Membership)] {
-        let is_committed = match &self.memberships[..] {
-            [.., (_, before), (newest, _)] => *newest <= self.commit || before.nodes().is_empty(),
-            _ => true,
-        };
-        &self.memberships[..self.memberships.len() - usize::from(!is_committed)]
-    }
-
-    /// The membership before the newest one, if it is known.
-    pub(super) fn membership_before(&self) -> Option<&Membership> {
-        self.memberships.iter().rev().nth(1).map(|(_, membership)| membership)
     }
 
     /// The other nodes of the cluster.
@@ -179,7 +147,10 @@ impl Node {
         assert!(first > self.commit || self.options.bug_is_seeded(), "a committed entry was removed");
         self.persist(Op::Truncate(first));
         self.log.truncate(first);
-        self.memberships.retain(|(since, _)| *since < first || *since == 0);
+        if self.membership_index() >= first && !self.has(Bug::ForgetMembershipOnTruncate) {
+            self.memberships.retain(|(since, _)| *since < first || *since == 0);
+            self.note_new_membership();
+        }
         self.effects.events.push(Event::Truncated(first));
     }
 
@@ -188,6 +159,7 @@ impl Node {
         let (index, term) = (snapshot.last_index, snapshot.last_term);
         // Entries after the snapshot are kept only where the log contains its last entry (Raft, 7).
         let contained = self.log.term_at(index) == Some(term);
+        let before = self.membership().clone();
         let keep_suffix = match () {
             () if self.has(Bug::DropSuffixOnInstall) => false,
             () if self.has(Bug::KeepSuffixOnInstall) => self.log.last_index() > index,
@@ -207,6 +179,9 @@ impl Node {
             self.memberships.clear();
         }
         self.memberships.insert(0, (index, Membership::clone(&snapshot.membership)));
+        if *self.membership() != before {
+            self.note_new_membership();
+        }
         self.commit = self.commit.max(index);
         self.snapshot = Some(snapshot);
     }
@@ -325,17 +300,6 @@ impl Node {
         std::mem::take(&mut self.effects)
     }
 
-    fn note_membership(&mut self, index: Index) {
-        let Some(entry) = self.log.get(index) else { return };
-        match &entry.payload {
-            Payload::Membership(membership) => {
-                let membership = Membership::clone(membership);
-                self.memberships.push((index, membership));
-            }
-            Payload::Blank | Payload::Command(_) => {}
-        }
-    }
-
     /// Walks the invariants.
     pub(super) fn check(&self) {
         if self.options.bug_is_seeded() {
@@ -348,6 +312,7 @@ impl Node {
         assert!(self.log.durable_index() <= self.log.last_index(), "what is durable is not in the log");
         assert!(self.log.last_term() <= self.term, "the log is of a later term than the node");
         assert!(self.durable_position <= self.position && self.vote_position <= self.position);
+        assert!(self.memberships.is_sorted_by_key(|(since, _)| since), "the memberships are out of order");
         self.links.check();
         assert!(self.held.iter().all(|(position, _)| *position > self.durable_position), "held too long");
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::io::Time;
-use crate::services::raft::{Index, Round, SnapshotMeta};
+use crate::services::raft::{Incarnation, Index, Round, SnapshotMeta};
 
 /// How the leader sends to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +59,16 @@ pub(super) struct Carried {
 /// - In `Replicate`, the entries from `matched` to `next` are those in flight.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
+    /// Which incarnation the node has, if that is known.
+    pub(super) incarnation: Option<Incarnation>,
+    /// Answers to messages up to this round come from another incarnation.
+    pub(super) born: Round,
     /// Up to where the node is known to have the leader's log on its disk.
     pub(super) matched: Index,
     /// The newest round whose answer said so.
     pub(super) matched_round: Round,
+    /// Messages after this round were sent when `matched` was known.
+    pub(super) known_since: Round,
     /// The first entry of the next message.
     pub(super) next: Index,
     /// How to send.
@@ -94,11 +100,14 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// At the beginning of a term: nothing is known, so the end of the leader's log is tried first.
-    pub(super) fn new(next: Index, now: Time) -> Self {
+    /// Nothing is known yet, so the end of the leader's log, before `next`, is tried first. `round` is the newest one sent.
+    pub(super) fn new(next: Index, now: Time, round: Round, incarnation: Option<Incarnation>) -> Self {
         Self {
+            incarnation,
+            born: round,
             matched: 0,
             matched_round: 0,
+            known_since: Round::MAX,
             next,
             pace: Pace::Probe,
             answered: 0,

@@ -55,7 +55,7 @@ impl Leadership {
             let is_sure = id == node.id() || node.has(Bug::ReadWithoutQuorum);
             if is_sure { u64::MAX } else { self.progress.get(&id).map_or(0, |it| it.answered) }
         };
-        let confirmed = node.membership().quorum_value(answered);
+        let confirmed = node.quorum_value(answered);
         let too_much = if node.has(Bug::ReadConfirmedByOldRound) { 3 } else { 0 };
         let confirmed = confirmed.saturating_add(too_much);
         if self.knows_all_committed(node) {

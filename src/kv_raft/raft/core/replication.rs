@@ -30,7 +30,7 @@ impl Leadership {
             let progress = &self.progress[&id];
             if progress.pace != Pace::Replicate {
                 self.pump(node, id);
-            } else if node.membership().has_quorum(|it| first.contains(&it)) && is_little(progress, node) {
+            } else if node.has_quorum(|it| first.contains(&it)) && is_little(progress, node) {
                 let at = node.now.after_us(node.options.company_us);
                 let progress = self.progress_mut(id);
                 progress.notice_at = progress.notice_at.min(at);
@@ -185,7 +185,8 @@ impl Leadership {
             AppendOutcome::OldTerm => {}
         }
         let newest_round = self.round;
-        let progress = self.progress_mut(from);
+        // A node that was removed is forgotten with the answer that commits its removal.
+        let Some(progress) = self.progress.get_mut(&from) else { return };
         if progress.in_flight_us(reply.round, node.now).is_some() {
             // It has come and was not taken: the disk of the node is full, say. To send it again at once would be no use.
             let next = progress.matched + 1;
@@ -197,18 +198,22 @@ impl Leadership {
     /// Notes that a node is there. False when the answer cannot be one to this leader.
     pub(super) fn note_answer(&mut self, node: &Node, from: NodeId, round: Round) -> bool {
         let newest = self.round;
-        let Some(progress) = self.progress.get_mut(&from).filter(|_| round <= newest) else { return false };
+        let is_answer = |it: &&mut Progress| it.born < round && round <= newest;
+        let Some(progress) = self.progress.get_mut(&from).filter(is_answer) else { return false };
         progress.answered = progress.answered.max(round);
         progress.answered_at = node.now;
         true
     }
 
     fn on_matched(&mut self, node: &mut Node, from: NodeId, round: Round, index: Index) {
-        let last_index = node.log.last_index();
+        let (last_index, newest_round) = (node.log.last_index(), self.round);
         let progress = self.progress_mut(from);
         // What a node has is what it says, and not where the next message begins. It does not become less by an answer that
         // comes late, and it is not more than there is.
         let index = if node.has(Bug::MatchFromNext) { progress.next - 1 } else { index.min(last_index) };
+        if index > progress.matched {
+            progress.known_since = newest_round;
+        }
         if index >= progress.matched {
             progress.matched = index;
             progress.matched_round = progress.matched_round.max(round);
@@ -224,9 +229,16 @@ impl Leadership {
             Pace::Probe | Pace::Replicate | Pace::Snapshot { .. } => {}
         }
         note_carried(node, from, carried);
+        self.on_progress(node, from);
+    }
+
+    /// A node has more of the log.
+    pub(super) fn on_progress(&mut self, node: &mut Node, from: NodeId) {
         self.advance_commit(node);
-        self.pump(node, from);
-        self.continue_transfer(node, from);
+        if self.progress.contains_key(&from) {
+            self.pump(node, from);
+            self.continue_transfer(node, from);
+        }
     }
 
     fn on_conflict(&mut self, node: &mut Node, from: NodeId, round: Round, conflict: &Conflict) {
@@ -252,8 +264,12 @@ impl Leadership {
             // It has lost what it had acknowledged, or the network has turned the order round. To believe less of it
             // than is there costs a message; not to ask again would leave it behind for ever.
             progress.matched = 0;
+            // The message was sent when the node was known to have what it does not have any more.
+            if round > progress.known_since {
+                self.on_lost_data(node, from);
+            }
         }
-        progress.probe(next, newest_round);
+        self.progress_mut(from).probe(next, newest_round);
         self.pump(node, from);
     }
 

@@ -75,6 +75,7 @@ impl Leadership {
         if !self.note_answer(node, from, reply.round) {
             return;
         }
+        let newest_round = self.round;
         let progress = self.progress_mut(from);
         let Pace::Snapshot { snapshot, offset } = &mut progress.pace else { return };
         if snapshot.last_index != reply.last_index {
@@ -84,12 +85,11 @@ impl Leadership {
             SnapshotProgress::Installed => {
                 let carried = progress.piece_arrived(0, node.now);
                 progress.matched = progress.matched.max(reply.last_index.min(node.log.last_index()));
+                progress.known_since = newest_round;
                 progress.failures = 0;
                 progress.replicate();
                 note_carried(node, from, carried);
-                self.advance_commit(node);
-                self.pump(node, from);
-                self.continue_transfer(node, from);
+                self.on_progress(node, from);
             }
             SnapshotProgress::Next(wanted) => {
                 let is_awaited = progress.waits_for == Wait::Answer(reply.round);

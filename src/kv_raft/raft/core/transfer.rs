@@ -24,7 +24,7 @@ impl Leadership {
             let is_there = |progress: &super::progress::Progress| {
                 progress.answered > 0 && progress.answered_at.after_us(timeout_us) > node.now
             };
-            node.membership().is_voter(*id) && self.progress.get(id).is_some_and(is_there)
+            node.membership().voters.contains(id) && self.progress.get(id).is_some_and(is_there)
         };
         let chosen = match to {
             Some(id) => Some(id).filter(can_lead),
@@ -39,7 +39,8 @@ impl Leadership {
     /// A node has more of the log: if it is to lead and has all of it, it is told to.
     pub(super) fn continue_transfer(&mut self, node: &mut Node, with: NodeId) {
         let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.to == with) else { return };
-        if transfer.told == 0 && self.progress[&with].matched == node.log.last_index() {
+        let has_all = self.progress.get(&with).is_some_and(|it| it.matched == node.log.last_index());
+        if transfer.told == 0 && has_all {
             transfer.told += 1;
             node.request(with, Request::TimeoutNow(TimeoutNowArgs { term: node.term }));
         }

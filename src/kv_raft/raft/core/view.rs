@@ -29,7 +29,9 @@ impl Core {
         let durable = if ahead { Index::MAX } else { self.node.log.durable_index() };
         let is_safe = index > 0 && index <= self.node.commit.min(durable);
         let last_term = self.node.log.term_at(index).filter(|_| is_safe)?;
-        let membership = Box::new(self.node.membership_at(index).clone());
+        let newest = self.node.has(Bug::SnapshotWithNewestMembership);
+        let at = if newest { Index::MAX } else { index };
+        let membership = Box::new(self.node.membership_at(at).clone());
         Some(SnapshotMeta { last_index: index, last_term, membership })
     }
 
@@ -123,6 +125,24 @@ impl Core {
         let (index, membership) =
             self.node.committed_memberships().last().expect("the first one is committed");
         (*index, membership)
+    }
+
+    /// Whether the newest membership has this node as a voter, and not another incarnation of it.
+    pub fn is_voter(&self) -> bool {
+        self.node.is_voter()
+    }
+
+    /// Whether this node may campaign: as a voter, and one that a committed membership names.
+    pub fn may_campaign(&self) -> bool {
+        self.node.may_campaign()
+    }
+
+    /// For a leader: the voters that have lost data and are not demoted to learners yet.
+    pub fn lost_data(&self) -> Vec<NodeId> {
+        match &self.state {
+            State::Leader(leadership) => leadership.reconfiguration.lost.iter().copied().collect(),
+            State::Follower | State::PreCandidate(_) | State::Candidate(_) => Vec::new(),
+        }
     }
 
     /// Those that the membership before the newest one names, and the newest one does not.

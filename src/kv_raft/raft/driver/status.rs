@@ -41,7 +41,7 @@ pub(super) fn status_of(core: &Core, disk: DiskSpace, leader_commit_index: Index
         last_index: core.last_index(),
         durable_index: core.durable_index(),
         snapshot_index: core.snapshot().map_or(0, |snapshot| snapshot.last_index),
-        is_voter: core.membership().is_voter(core.id()),
+        is_voter: core.is_voter(),
         membership_index: core.membership_index(),
         disk,
     }

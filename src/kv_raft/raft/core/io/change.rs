@@ -57,6 +57,9 @@ pub enum ChangeRefusal {
     Exists(NodeId),
     /// The cluster would have no voters.
     LastVoter,
+    /// The cluster would have more than [`MEMBERS_MAX`](crate::kv_raft::raft::core::MEMBERS_MAX) nodes, or one with a URL of more
+    /// than [`URL_BYTES_MAX`](crate::kv_raft::raft::core::URL_BYTES_MAX) bytes.
+    TooLarge,
     /// Of the voters that the change would leave, less than a majority has answered lately.
     NoMajority {
         /// Those that have not.
