@@ -8,7 +8,7 @@ use super::MemberService;
 use super::admission::{Admission, Cluster, admit};
 use super::list::addresses;
 use crate::kv_raft::raft::ChangeError;
-use crate::kv_raft::raft::core::{Change, ChangeRefusal};
+use crate::kv_raft::raft::core::{Change, ChangeRefusal, MEMBERS_MAX, URL_BYTES_MAX};
 use crate::services::member::{
     ChangeStep, MemberAddress, MemberChange, MemberErr, MemberIdArgs, MemberList, MemberReply,
 };
@@ -192,5 +192,12 @@ fn refused(id: NodeId, refusal: ChangeRefusal, list: &MemberList) -> MemberErr {
             MemberErr::NoMajority { missing }
         }
         ChangeRefusal::DiskFull => MemberErr::DiskFull,
+        ChangeRefusal::TooLarge => MemberErr::Unsuitable {
+            url: addresses(list, &[id])[0].url.clone().unwrap_or_default(),
+            reason: format!(
+                "a cluster may have {MEMBERS_MAX} nodes, each with a URL of up to {URL_BYTES_MAX} bytes; remove a member first, or \
+                 use a shorter URL"
+            ),
+        },
     }
 }
