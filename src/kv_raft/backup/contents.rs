@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::file::{self, BackupFileError, Reader};
+use super::file::{self, BackupFileError};
+use super::reader::Reader;
 use crate::kv_raft::machine::KvMachine;
 use crate::kv_raft::raft::storage::{SnapshotView, StorageError};
 use crate::kv_raft::rsm;

@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::{BackupFileError, Reader};
+use super::file::BackupFileError;
+use super::reader::Reader;
 use crate::kv_raft::raft::SnapshotReader;
 use crate::kv_raft::raft::core::Op;
 use crate::kv_raft::raft::storage::wal::{Wal, WalOptions};

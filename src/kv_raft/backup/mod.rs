@@ -3,9 +3,11 @@
 mod contents;
 mod file;
 mod folder;
+mod reader;
 mod recover;
 
 pub use contents::{Contents, ContentsError, Kind};
-pub use file::{BackupFileError, Reader, Summary, Writer};
+pub use file::{BackupFileError, Summary, Writer};
 pub use folder::{NewNode, RestoreError, Restored, restore};
+pub use reader::Reader;
 pub use recover::{RecoverError, Recovered, recover};
