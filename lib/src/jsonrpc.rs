@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use bytes::{Buf, Bytes, BytesMut};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 
 use crate::error::{Code, RpcError};
@@ -77,6 +78,40 @@ impl<'a> Request<'a> {
             b'[' => Arguments::ByPosition(params),
             _ => Arguments::Message(params),
         })
+    }
+}
+
+/// A request that is written as an object. serde also takes an array of the fields in their order for a struct.
+pub(crate) struct ObjectRequest<'a>(pub(crate) Request<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for ObjectRequest<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Request::deserialize(StructAsMap(deserializer)).map(Self)
+    }
+}
+
+/// A deserializer that reads structs from objects only.
+struct StructAsMap<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for StructAsMap<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 

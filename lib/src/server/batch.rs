@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use traitwire_schema::MethodDescriptor;
 
 use super::replies::{Replies, Reply};
-use super::requests::{Envelope, Running, items, malformed, start};
+use super::requests::{Envelope, Item, Running, items, only_item, start, texts};
 use super::service::Service;
 use crate::error::RpcError;
 use crate::jsonrpc::{self, ErrorObject, is_array};
@@ -71,19 +71,19 @@ pub(super) async fn answer(service: &Service, body: Bytes, envelope: Envelope) -
 }
 
 async fn single(service: &Service, body: &Bytes, envelope: &Envelope) -> Result<Answer, ErrorObject> {
-    let item = serde_json::from_slice::<&RawValue>(body).map_err(malformed)?;
-    let Running { id, method, call } = start(service, body, item, envelope, None)?;
+    let Running { id, method, call } = start(service, body, only_item(body)?, envelope, None)?;
     let mut replies = Replies::single(service);
     replies.write(Reply { id, method, result: call.await });
     Ok(replies.whole())
 }
 
 async fn batch(service: &Service, body: &Bytes, envelope: Envelope) -> Result<Answer, ErrorObject> {
-    let items = items(body, service.limits().batch_items)?;
+    let items_max = service.limits().batch_items;
+    let mut items = items(body, items_max)?;
+    let count = items.left();
     let mut batch = Batch::new(service, envelope);
     let mut owes_reply = false;
-    let mut items = items.into_iter();
-    while let Some(item) = items.as_slice().first() {
+    while items.left() > 0 {
         if !batch.may_start() {
             if owes_reply {
                 break;
@@ -92,8 +92,9 @@ async fn batch(service: &Service, body: &Bytes, envelope: Envelope) -> Result<An
             batch.step().await;
             continue;
         }
-        owes_reply |= batch.start(body, item).await;
-        items.next();
+        if let Some(item) = items.next() {
+            owes_reply |= batch.start(body, item).await;
+        }
     }
     if !owes_reply {
         // As for a notification that comes alone, the response says that all have ended.
@@ -103,7 +104,11 @@ async fn batch(service: &Service, body: &Bytes, envelope: Envelope) -> Result<An
         return Ok(Answer::Nothing);
     }
     batch.turn = None;
-    batch.rest = items.map(|item| body.slice_ref(item.get().as_bytes())).collect();
+    if items.left() > 0 {
+        let rest = texts(body, items_max)?.into_iter().skip(count - items.left());
+        batch.rest = rest.map(|item| body.slice_ref(item.get().as_bytes())).collect();
+    }
+    drop(items);
     // The head of the response goes with the first replies: alone it would be one more packet, which says nothing.
     if !batch.replies.has_any()
         && let Ok(Some(reply)) = timeout(HEAD_WAIT_MAX, batch.running.next()).await
@@ -176,7 +181,8 @@ impl Batch {
     }
 
     /// Starts a call, or refuses it when the replies are too large already; whether its caller waits for a reply.
-    async fn start(&mut self, body: &Bytes, item: &RawValue) -> bool {
+    async fn start(&mut self, body: &Bytes, item: Item<'_>) -> bool {
+        self.worked += CALL_WORK_BYTES + item.bytes();
         let owes_reply = match start(&self.service, body, item, &self.envelope, self.replies.full()) {
             Err(error) => {
                 self.replies.write_error("null", error);
@@ -192,7 +198,6 @@ impl Batch {
                 owes_reply
             }
         };
-        self.worked += CALL_WORK_BYTES + item.get().len();
         self.take_turns().await;
         owes_reply
     }
@@ -268,7 +273,7 @@ impl Batch {
             {
                 // It was one element of the batch, so it is JSON.
                 if let Ok(raw) = serde_json::from_slice::<&RawValue>(&item) {
-                    self.start(&item, raw).await;
+                    self.start(&item, Item::Text(raw)).await;
                 }
             }
             self.write_ended();

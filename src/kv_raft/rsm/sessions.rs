@@ -29,7 +29,8 @@ const PROTECTED_PER_CLIENT: usize = 32;
 /// Invariants:
 /// - Everything else follows from `by_id`.
 /// - `by_id` has at most [`SESSIONS_MAX`] sessions.
-/// - `protected` and `exposed` have each session once, by its `last_used`.
+/// - `protected` and `exposed` have each session once, by when it was used last or by a time before that: only
+///   [`Sessions::least_used`] needs the order, and brings it up to date.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sessions {
     /// The sessions by the index of the entry that opened them, which is what tickets in the log name.
@@ -61,26 +62,65 @@ impl SessionNames {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "SavedSession", into = "SavedSession")]
 struct Session {
     /// The index of the last entry that used it; that of the entry that opened it if none has.
     last_used: Index,
+    /// Where it stands in `protected` or `exposed`: at most `last_used`.
+    placed_at: Index,
     /// Nobody asks for the replies below this number any more.
     answered_below: u64,
     /// The replies by number.
-    replies: BTreeMap<u64, String>,
-    /// The CRC-32 of the commands that `replies` answer; not of those from before this field.
-    #[serde(default, rename = "c", skip_serializing_if = "BTreeMap::is_empty")]
-    commands: BTreeMap<u64, u32>,
-    /// The client that opened it, as a hash of what it calls itself. The names of these fields are short since a snapshot
-    /// has thousands of them.
-    #[serde(default, rename = "o")]
+    replies: BTreeMap<u64, Kept>,
+    /// The client that opened it, as a hash of what it calls itself.
     owner: u64,
     /// The name that the client knows it by; the index where an older version opened it.
-    #[serde(default, rename = "n")]
     name: Option<u64>,
     /// What `replies` take; see [`reply_cost`].
-    #[serde(skip)]
     reply_bytes: usize,
+}
+
+/// The reply to a command.
+#[derive(Clone, Debug, PartialEq)]
+struct Kept {
+    reply: String,
+    /// The CRC-32 of the command; unknown in snapshots of earlier versions.
+    command: Option<u32>,
+}
+
+/// A session in a snapshot.
+#[derive(Serialize, Deserialize)]
+struct SavedSession {
+    last_used: Index,
+    answered_below: u64,
+    replies: BTreeMap<u64, String>,
+    /// The CRC-32 of the commands that `replies` answer. The names of these fields are short since a snapshot has thousands
+    /// of them.
+    #[serde(default, rename = "c", skip_serializing_if = "BTreeMap::is_empty")]
+    commands: BTreeMap<u64, u32>,
+    #[serde(default, rename = "o")]
+    owner: u64,
+    #[serde(default, rename = "n")]
+    name: Option<u64>,
+}
+
+impl From<SavedSession> for Session {
+    fn from(saved: SavedSession) -> Self {
+        let SavedSession { last_used, answered_below, replies, commands, owner, name } = saved;
+        let reply_bytes = replies.values().map(|reply| reply_cost(reply)).sum();
+        let kept = |(number, reply)| (number, Kept { reply, command: commands.get(&number).copied() });
+        let replies = replies.into_iter().map(kept).collect();
+        Self { last_used, placed_at: last_used, answered_below, replies, owner, name, reply_bytes }
+    }
+}
+
+impl From<Session> for SavedSession {
+    fn from(session: Session) -> Self {
+        let Session { last_used, answered_below, replies, owner, name, .. } = session;
+        let commands = replies.iter().filter_map(|(number, kept)| Some((*number, kept.command?))).collect();
+        let replies = replies.into_iter().map(|(number, kept)| (number, kept.reply)).collect();
+        Self { last_used, answered_below, replies, commands, owner, name }
+    }
 }
 
 /// How a session is opened.
@@ -124,7 +164,14 @@ impl Sessions {
             self.make_room();
         }
         let Opening { owner, name } = opening;
-        let session = Session { last_used: index, answered_below: 1, owner, name, ..Session::default() };
+        let session = Session {
+            last_used: index,
+            placed_at: index,
+            answered_below: 1,
+            owner,
+            name,
+            ..Session::default()
+        };
         let name = session.name(index);
         self.add(index, session);
         name
@@ -134,13 +181,24 @@ impl Sessions {
     /// nobody can end the sessions of others by opening many. An unused session is not worth that: its client opens
     /// another one.
     fn make_room(&mut self) {
-        if let Some((_, id)) = self.exposed.first().or_else(|| self.protected.first()).copied() {
+        if let Some(id) = self.least_used() {
             self.end(id);
         }
     }
 
-    fn add(&mut self, id: Index, mut session: Session) {
-        session.reply_bytes = session.replies.values().map(|reply| reply_cost(reply)).sum();
+    /// The session that was used least lately of those that end first.
+    fn least_used(&mut self) -> Option<Index> {
+        loop {
+            let (placed_at, id) = self.exposed.first().or_else(|| self.protected.first()).copied()?;
+            // Every other place is later, and no session was used before its place.
+            if self.by_id.get(&id).is_none_or(|session| session.last_used == placed_at) {
+                return Some(id);
+            }
+            self.place(id);
+        }
+    }
+
+    fn add(&mut self, id: Index, session: Session) {
         self.reply_bytes += session.reply_bytes;
         self.names.lock().insert(session.name(id), id);
         let owner = session.owner;
@@ -158,8 +216,8 @@ impl Sessions {
         let Some(session) = self.by_id.remove(&id) else { return };
         self.names.lock().remove(&session.name(id));
         self.reply_bytes -= session.reply_bytes;
-        self.protected.remove(&(session.last_used, id));
-        self.exposed.remove(&(session.last_used, id));
+        self.protected.remove(&(session.placed_at, id));
+        self.exposed.remove(&(session.placed_at, id));
         let Some(owned) = self.owners.get_mut(&session.owner) else { return };
         owned.remove(&id);
         match owned.len() {
@@ -169,18 +227,16 @@ impl Sessions {
         }
     }
 
-    /// Puts a session where it belongs: among the protected ones or the exposed ones.
+    /// Puts a session where it belongs: among the protected ones or the exposed ones, by its last use.
     fn place(&mut self, id: Index) {
-        let Some(session) = self.by_id.get(&id) else { return };
-        let place = (session.last_used, id);
+        let Some(session) = self.by_id.get_mut(&id) else { return };
+        let before = (std::mem::replace(&mut session.placed_at, session.last_used), id);
+        self.exposed.remove(&before);
+        self.protected.remove(&before);
         let owned = self.owners.get(&session.owner).map_or(0, BTreeSet::len);
-        if session.last_used > id && owned <= PROTECTED_PER_CLIENT {
-            self.exposed.remove(&place);
-            self.protected.insert(place);
-        } else {
-            self.protected.remove(&place);
-            self.exposed.insert(place);
-        }
+        let is_protected = session.last_used > id && owned <= PROTECTED_PER_CLIENT;
+        let places = if is_protected { &mut self.protected } else { &mut self.exposed };
+        places.insert((session.last_used, id));
     }
 
     /// The same for all sessions of a client.
@@ -189,46 +245,39 @@ impl Sessions {
         owned.into_iter().for_each(|id| self.place(id));
     }
 
-    /// A command in the entry at `index` uses a session.
-    fn touch(&mut self, id: Index, index: Index) {
-        let Some(session) = self.by_id.get_mut(&id) else { return };
-        let before = (std::mem::replace(&mut session.last_used, index), id);
-        if !self.protected.remove(&before) {
-            self.exposed.remove(&before);
-        }
-        self.place(id);
-    }
-
     /// What to do with the command of `ticket`, in the entry at `index`.
     pub(super) fn check(&mut self, ticket: &Ticket, index: Index, command: &str) -> Verdict {
         let id = ticket.session;
-        self.touch(id, index);
         let Some(session) = self.by_id.get_mut(&id) else { return Verdict::NoSession };
+        let is_first_use = std::mem::replace(&mut session.last_used, index) == id;
         if ticket.answered_below > session.answered_below {
             session.answered_below = ticket.answered_below;
             while let Some(first) = session.replies.first_entry()
                 && *first.key() < ticket.answered_below
             {
-                let freed = reply_cost(first.get());
+                let freed = reply_cost(&first.remove().reply);
                 session.reply_bytes -= freed;
                 self.reply_bytes -= freed;
-                session.commands.remove(first.key());
-                first.remove();
             }
         }
-        if let Some(reply) = session.replies.get(&ticket.number) {
-            let known = session.commands.get(&ticket.number);
-            let is_other = known.is_some_and(|known| *known != crc32fast::hash(command.as_bytes()));
-            return if is_other { Verdict::NumberTaken } else { Verdict::Done(reply.clone()) };
-        }
-        if ticket.number < session.answered_below {
+        let verdict = match session.replies.get(&ticket.number) {
+            Some(Kept { reply, command: known }) => {
+                let is_other = known.is_some_and(|known| known != crc32fast::hash(command.as_bytes()));
+                if is_other { Verdict::NumberTaken } else { Verdict::Done(reply.clone()) }
+            }
             // A late copy of what the client has forgotten already: its reply interests nobody.
-            return Verdict::NoSession;
+            None if ticket.number < session.answered_below => Verdict::NoSession,
+            None if session.replies.len() >= REPLIES_MAX => Verdict::TooManyUnanswered,
+            None => Verdict::Run,
+        };
+        if is_first_use {
+            // From now on it is protected.
+            self.place(id);
         }
-        if session.replies.len() >= REPLIES_MAX || !self.has_space_for_reply(id) {
+        if verdict == Verdict::Run && !self.has_space_for_reply(id) {
             return Verdict::TooManyUnanswered;
         }
-        Verdict::Run
+        verdict
     }
 
     /// Whether another reply of a session can be kept. Where there are too many bytes of replies, the session that has
@@ -249,8 +298,8 @@ impl Sessions {
         if let Some(session) = self.by_id.get_mut(&ticket.session) {
             session.reply_bytes += reply_cost(reply);
             self.reply_bytes += reply_cost(reply);
-            session.replies.insert(ticket.number, reply.to_owned());
-            session.commands.insert(ticket.number, crc32fast::hash(command.as_bytes()));
+            let command = Some(crc32fast::hash(command.as_bytes()));
+            session.replies.insert(ticket.number, Kept { reply: reply.to_owned(), command });
         }
     }
 
@@ -265,17 +314,6 @@ impl Sessions {
         self.names = before.names();
         *self.names.lock() = names;
         *before = self;
-    }
-}
-
-/// Two are the same if what is replicated is: everything but the names, which are shared and follow from the rest.
-impl PartialEq for Sessions {
-    fn eq(&self, other: &Self) -> bool {
-        self.by_id == other.by_id
-            && self.owners == other.owners
-            && self.protected == other.protected
-            && self.exposed == other.exposed
-            && self.reply_bytes == other.reply_bytes
     }
 }
 
@@ -298,6 +336,19 @@ impl<'de> Deserialize<'de> for Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two are the same if what is replicated is: everything but the names, which follow from the rest, and places that are
+    /// out of date.
+    impl PartialEq for Sessions {
+        fn eq(&self, other: &Self) -> bool {
+            let parts = |sessions: &Self| {
+                let mut all = sessions.clone();
+                sessions.by_id.keys().for_each(|id| all.place(*id));
+                (all.by_id, all.owners, all.protected, all.exposed, all.reply_bytes)
+            };
+            parts(self) == parts(other)
+        }
+    }
 
     fn ticket(session: u64, number: u64, answered_below: u64) -> Ticket {
         Ticket { session, number, answered_below }
@@ -406,6 +457,36 @@ mod tests {
                 assert_eq!(again, Verdict::Done("put".into()), "{owners} owners, {uses}");
             }
             assert!(sessions.by_id.len() <= SESSIONS_MAX);
+        }
+    }
+
+    /// A replica that was restored from a snapshot ends the same sessions as one that has seen every use of them.
+    #[test]
+    fn replicas_end_the_same_sessions() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut one = Sessions::default();
+        let count = SESSIONS_MAX as u64;
+        let mut index = 0;
+        for _ in 0..count {
+            index += 1;
+            one.open(index, by(random.u64(..600)));
+        }
+        let mut two = Sessions::default();
+        for round in 0..3 {
+            for _ in 0..count {
+                index += 1;
+                let ticket = ticket(random.u64(1..index), index, index);
+                let verdicts = [run(&mut one, &ticket, index, ""), run(&mut two, &ticket, index, "")];
+                assert!(round == 0 || verdicts[0] == verdicts[1]);
+            }
+            copy(&one).replace(&mut two);
+            for _ in 0..1_000 {
+                index += 1;
+                let opening = by(random.u64(..600));
+                assert_eq!(one.open(index, opening), two.open(index, opening));
+            }
+            assert!(one.by_id.keys().eq(two.by_id.keys()), "round {round}");
+            assert_eq!(one, two, "round {round}");
         }
     }
 
