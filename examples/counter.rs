@@ -59,7 +59,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let peers = (1..=nodes).map(|node| (node, format!("http://127.0.0.1:{}", 7300 + node))).collect();
     let data = std::env::temp_dir().join(format!("traitwire-counter-{id}"));
     let (cluster, rsm, timing) = ("counter".to_owned(), RsmOptions::default(), RaftTiming::default());
-    let config = NodeConfig { cluster, id, peers, data, rsm, timing };
+    let (url, bootstrap, join) = (None, false, None);
+    let config = NodeConfig { cluster, id, peers, url, bootstrap, join, data, rsm, timing };
     let rsm = Rsm::open(&config, Counters::default())?;
     let services = Services::new().mount(rsm.raft().server()).mount(CounterServer::new(Front(rsm.clone())));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", u16::try_from(7300 + id)?)).await?;

@@ -7,8 +7,9 @@ mod snapshot;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
+use traitwire::log::Excerpt;
 use traitwire_kv::kv_raft::raft::storage::wal::{Inspection, Line, Verdict, inspect};
-use traitwire_kv::kv_raft::raft::storage::{RealDisk, StorageError};
+use traitwire_kv::kv_raft::raft::storage::{IdentityFile, NodeIdentity, RealDisk, StorageError};
 
 use super::Failure;
 use super::output::write_failure;
@@ -18,7 +19,7 @@ use super::output::write_failure;
 /// Only `recover` changes anything. Exit codes: 0 the files are whole; 1 they are not, or cannot be read; 2 wrong usage.
 #[derive(clap::Subcommand)]
 pub(super) enum Debug {
-    /// Print the records of a node's log, one a line, and say where damage lies and what a start would do about it.
+    /// Print which node a folder belongs to and the records of its log, one a line, and say where damage lies and what a start would do about it.
     ///
     /// Changes nothing, and works beside a running node, whose log may then look torn at its end.
     ///
@@ -45,14 +46,26 @@ impl Debug {
         let mut out = BufWriter::new(io::stdout().lock());
         let mut written = Ok(());
         let mut lines = 0_u64;
-        let inspected = inspect(&RealDisk::view(&folder), &mut |line| {
+        let disk = RealDisk::view(&folder);
+        let identity = IdentityFile::read(&disk);
+        if let Ok(Some(identity)) = &identity {
+            written = if json {
+                writeln!(out, "{}", identity_json(identity))
+            } else {
+                print_identity(&mut out, identity)
+            };
+        }
+        let inspected = inspect(&disk, &mut |line| {
             lines += 1;
             if written.is_ok() {
                 written =
                     if json { writeln!(out, "{}", line_json(&line)) } else { print_line(&mut out, &line) };
             }
         });
-        let inspection = inspected.map_err(Failure::new)?;
+        let mut inspection = inspected.map_err(Failure::new)?;
+        if let Err(error) = identity {
+            inspection.verdict = Verdict::Refused(error);
+        }
         if lines == 0 && matches!(inspection.verdict, Verdict::Sound) {
             return Err(Failure::new(format!("{}: there is no log", folder.display())));
         }
@@ -68,6 +81,23 @@ impl Debug {
         written.map_err(|error| write_failure(&error))?;
         Ok(u8::from(matches!(inspection.verdict, Verdict::Refused(_))))
     }
+}
+
+fn print_identity(out: &mut dyn Write, identity: &NodeIdentity) -> io::Result<()> {
+    let NodeIdentity { node, cluster, incarnation, .. } = identity;
+    let cluster_id = identity.cluster_id.map_or_else(|| "none yet".to_owned(), |id| id.to_string());
+    writeln!(
+        out,
+        "node {node} of cluster `{}`, cluster id {cluster_id}, incarnation {incarnation}",
+        Excerpt(cluster)
+    )
+}
+
+fn identity_json(identity: &NodeIdentity) -> serde_json::Value {
+    let NodeIdentity { node, cluster, incarnation, cluster_id, .. } = identity;
+    serde_json::json!({
+        "kind": "identity", "node": node, "cluster": cluster, "cluster_id": cluster_id, "incarnation": incarnation,
+    })
 }
 
 fn print_line(out: &mut dyn Write, line: &Line) -> io::Result<()> {

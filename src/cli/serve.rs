@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use traitwire::{AllowedHost, AllowedOrigin, HttpServer, Probe, raise_descriptor_limit};
+use traitwire_kv::kv_raft::raft::storage::{IdentityFile, RealDisk};
 use traitwire_kv::kv_raft::rsm::{ConfigError, NodeConfig, RaftTiming, RsmOptions};
 use traitwire_kv::kv_raft::server::Node;
 use traitwire_kv::kv_single::server::SingleKvServer;
@@ -44,15 +45,21 @@ const STOP_TIME: Duration = Duration::from_secs(10);
 /// Exit codes: 0 after a signal, 1 if the data cannot be used, the address is taken or the disk fails, 2 for wrong arguments.
 #[derive(clap::Args)]
 pub(super) struct Serve {
-    /// This node's id.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    id: u64,
+    /// This node's id. A data folder knows the id of its node; without one, the default is 1.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    id: Option<u64>,
     /// The address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7101", value_parser = listen_address)]
     listen: String,
-    /// All nodes of the cluster, including this one. Without it, the node is a cluster of one.
+    /// All nodes of a new cluster, including this one. The first start founds the cluster once all of them can be reached; without
+    /// this, it founds a cluster of one. Later starts need it only for nodes that have moved to another URL: who belongs to the
+    /// cluster is in the data folder.
     #[arg(long, value_name = "1=URL,2=URL,…", value_delimiter = ',', value_parser = peer)]
     peers: Vec<(u64, ServerUrl)>,
+    /// Found the cluster as soon as a majority of --peers can be reached and is empty. The other nodes are members once they
+    /// appear. Ignored by a node that has data.
+    #[arg(long, requires = "peers")]
+    bootstrap: bool,
     /// The folder of the node's data.
     #[arg(long, value_name = "DIR", default_value = "./traitwire-data")]
     data: PathBuf,
@@ -158,7 +165,7 @@ fn listen_address(text: &str) -> Result<String, String> {
 
 impl Serve {
     pub(super) async fn run(self) -> Result<u8, Failure> {
-        let config = self.config()?;
+        let mut config = self.config()?;
         // The limit is not raised for the child processes of other commands, which may use `select`.
         raise_descriptor_limit();
         // Bound but not listening yet: a taken address is noticed before the data is touched, and a client cannot connect
@@ -166,12 +173,14 @@ impl Serve {
         let socket = self.bind().await?;
         if self.memory {
             let server = self.options.allow(HttpServer::new(KvServer::new(SingleKvServer::new())));
-            let (listener, shutdown) = self.listen(socket)?;
+            let (listener, shutdown) = self.listen(socket, config.id)?;
             tracing::warn!("serving from memory: the keys are gone when this process ends");
             return server.serve(listener, shutdown).await.map(|()| 0).map_err(Failure::new);
         }
+        config.url = own_url(&socket);
+        let id = config.id;
         let node = Arc::new(Node::start(&config).map_err(Failure::new)?);
-        let (listener, shutdown) = self.listen(socket)?;
+        let (listener, shutdown) = self.listen(socket, id)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let server = self.allow_peers(self.options.allow(server(&node, &stopping)));
         let shutdown = async {
@@ -184,7 +193,7 @@ impl Serve {
             served = server.serve(listener, shutdown) => served.map_err(Failure::new)?,
             ended = node.failed() => return Err(Failure::new(ended)),
         }
-        tracing::info!(id = self.id, "stopped");
+        tracing::info!(id, "stopped");
         Ok(0)
     }
 
@@ -199,8 +208,11 @@ impl Serve {
         }
         let config = NodeConfig {
             cluster: self.cluster.clone(),
-            id: self.id,
+            id: self.own_id()?,
             peers,
+            url: None,
+            bootstrap: self.bootstrap,
+            join: None,
             data: self.data.clone(),
             rsm: RsmOptions { snapshot_log_bytes: self.options.snapshot_log_bytes },
             timing: RaftTiming {
@@ -220,6 +232,18 @@ impl Serve {
             Failure::with_code(2, format!("{argument}: {error}"))
         })?;
         Ok(config)
+    }
+
+    /// The node's id: the one of the command line, or else the one of the data folder.
+    fn own_id(&self) -> Result<u64, Failure> {
+        match self.id {
+            Some(id) => Ok(id),
+            None if self.memory => Ok(1),
+            None => {
+                let found = IdentityFile::read(&RealDisk::view(&self.data)).map_err(Failure::new)?;
+                Ok(found.map_or(1, |found| found.node))
+            }
+        }
     }
 
     /// Lets the node be called as the other nodes call it. Their names may lead to a loopback address.
@@ -251,32 +275,39 @@ impl Serve {
     }
 
     /// Listens, reports where, and returns what waits until the process is to stop.
-    fn listen(&self, socket: TcpSocket) -> Result<(TcpListener, impl Future<Output = ()> + use<>), Failure> {
+    fn listen(
+        &self,
+        socket: TcpSocket,
+        id: u64,
+    ) -> Result<(TcpListener, impl Future<Output = ()> + use<>), Failure> {
         let cannot = |error| Failure::new(format!("cannot listen on {}: {error}", self.listen));
         let signals = Signals::new().map_err(Failure::new)?;
         let closed = stdin_closed(self.stop_with_stdin).map_err(Failure::new)?;
         let listener = socket.listen(BACKLOG).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let event = json!({ "event": "listening", "id": self.id, "url": format!("http://{address}") });
+        let event = json!({ "event": "listening", "id": id, "url": format!("http://{address}") });
         // Serving does not depend on whether somebody reads the line.
         let _unread = print_line(event);
-        self.log_start(address);
+        self.log_start(address, id);
         Ok((listener, stop_requested(signals, closed)))
     }
 
-    fn log_start(&self, address: SocketAddr) {
+    fn log_start(&self, address: SocketAddr, id: u64) {
         let version = env!("CARGO_PKG_VERSION");
         if self.memory {
             tracing::info!(version, listen = %address, "started");
             return;
         }
-        let mut members: Vec<_> = self.peers.iter().map(|(id, url)| format!("{id}={url}")).collect();
-        if members.is_empty() {
-            members.push(self.id.to_string());
-        }
-        let (members, data) = (members.join(","), self.data.display());
-        tracing::info!(version, id = self.id, cluster = self.cluster, listen = %address, %data, members, "started");
+        let peers: Vec<_> = self.peers.iter().map(|(id, url)| format!("{id}={url}")).collect();
+        let (peers, data) = (peers.join(","), self.data.display());
+        tracing::info!(version, id, cluster = self.cluster, listen = %address, %data, peers, "started");
     }
+}
+
+/// The URL at which other nodes reach a socket, if its address says that.
+fn own_url(socket: &TcpSocket) -> Option<String> {
+    let address = socket.local_addr().ok()?;
+    (!address.ip().is_unspecified()).then(|| format!("http://{address}"))
 }
 
 fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {

@@ -58,6 +58,7 @@ mod error;
 mod membership;
 mod problems;
 mod profile;
+mod sender_check;
 mod service;
 mod snapshot_reader;
 pub mod storage;
@@ -77,12 +78,14 @@ use self::driver::{APPLY_BATCHES_MAX, DiskWatch, Driver, Inbound, Inbox, Parts, 
 use self::storage::{Opened, SnapshotAccess};
 use crate::services::raft::{Command, Index, NodeId, Payload, RaftServer, Term};
 
+pub(super) use contacts::reason;
 pub use contacts::{Contacted, Contacts};
 pub use driver::Status;
 pub use error::{Ended, RaftError};
 pub use membership::{ChangeError, KnownMembership};
 pub use problems::{ProblemKind, Problems};
 pub use profile::Profile;
+pub use sender_check::Verdict;
 pub use service::RaftService;
 use service::ServiceParts;
 pub use snapshot_reader::{SnapshotReader, Superseded};
@@ -149,9 +152,11 @@ impl Raft {
         let (inbox, driver_end) = Inbox::new();
         let (applies, applied) = mpsc::channel(APPLY_BATCHES_MAX);
         let digests = Arc::new(Digests::default());
+        let problems = Arc::new(Problems::default());
         let (driver, status, membership) = Driver::new(Parts {
             core,
             digests: digests.clone(),
+            problems: problems.clone(),
             storage,
             snapshots: snapshots.clone(),
             transport,
@@ -192,7 +197,7 @@ impl Raft {
             service,
             contacts,
             profile,
-            problems: Arc::default(),
+            problems,
             disk_watch,
         };
         Ok((Arc::new(raft), Applies(applied)))

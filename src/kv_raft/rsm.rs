@@ -17,9 +17,13 @@
 
 mod applied;
 mod apply;
+mod asker;
 mod compare;
 mod entry;
+mod founding;
 mod freeze;
+mod identity;
+mod join;
 mod open;
 mod replay;
 mod replica;

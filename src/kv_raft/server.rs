@@ -222,6 +222,16 @@ impl Front {
         }
     }
 
+    /// Says why no leader is known, where this node knows it.
+    fn explained(&self, error: ReplyErr) -> ReplyErr {
+        match (&error, self.rsm.raft().problems().own()) {
+            (ReplyErr::WrongLeader { leader: None, submitted }, Some(message)) => {
+                ReplyErr::NoAnswer { message, submitted: *submitted }
+            }
+            _ => error,
+        }
+    }
+
     /// Calls wherever the leader is, again and again while it certainly has not acted on it.
     async fn at_leader<T, F: Future<Output = Result<T, ReplyErr>>>(
         &self,
@@ -239,7 +249,7 @@ impl Front {
                 };
             }
             if Instant::now() + LEADER_PAUSE >= end {
-                return Err(last);
+                return Err(self.explained(last));
             }
             tokio::time::sleep(LEADER_PAUSE).await;
         }

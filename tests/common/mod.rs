@@ -7,6 +7,7 @@ pub(crate) mod contention;
 pub(crate) mod harness;
 pub(crate) mod history;
 pub(crate) mod kv_cluster;
+pub(crate) mod machines;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use super::wait::{BROKEN_PROMISE, within};
+use super::wait::{BROKEN_PROMISE, until, within};
 
 /// How long a process may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -41,6 +41,11 @@ impl ServerProcess {
         let serve = ["serve", "--listen", "127.0.0.1:0"].map(OsString::from);
         let arguments = serve.into_iter().chain(arguments.into_iter().map(Into::into));
         Self::start_program(traitwire(), arguments.collect()).await
+    }
+
+    /// Starts `traitwire` with these arguments and waits until it listens.
+    pub(crate) async fn start_traitwire(arguments: Vec<OsString>) -> Self {
+        Self::start_program(traitwire(), arguments).await
     }
 
     /// Starts a program with these arguments and waits until it listens.
@@ -114,6 +119,20 @@ impl ServerProcess {
     /// The CPU time it has used, of all its threads.
     pub(crate) fn cpu_time(&self) -> Duration {
         cpu_time(&self.proc_file("stat"))
+    }
+
+    /// Waits until it has written a line with all of these parts, among the last ones, and gives it.
+    pub(crate) async fn logged(&self, parts: &[&str]) -> String {
+        let what = format!("{parts:?} in the log of server {}: {:#?}", self.id, self.lines());
+        until(START_TIMEOUT, what, async || {
+            self.lines().into_iter().find(|line| parts.iter().all(|part| line.contains(part)))
+        })
+        .await
+    }
+
+    /// The last lines that it has written.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.output.lock().expect("nothing panics under this lock").iter().cloned().collect()
     }
 
     /// What it wrote last, on one line.

@@ -137,8 +137,18 @@ async fn a_status_is_there_to_be_read() {
     let status: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
     let mut fields: Vec<_> = status.as_object().unwrap().keys().cloned().collect();
     fields.sort_unstable();
-    let expected =
-        ["applied_index", "commit_index", "id", "last_log_index", "leader", "role", "snapshot_index", "term"];
+    let expected = [
+        "applied_index",
+        "cluster_id",
+        "commit_index",
+        "id",
+        "incarnation",
+        "last_log_index",
+        "leader",
+        "role",
+        "snapshot_index",
+        "term",
+    ];
     assert_eq!(fields, expected);
     assert_eq!((&status["id"], &status["role"]), (&json!(leader), &json!("leader")));
 }
@@ -261,7 +271,7 @@ async fn a_folder_belongs_to_one_node() {
     for (argument, other, says) in [("--id", "2", "node 1"), ("--cluster", "another", "`traitwire`")] {
         let (code, error) = serve(&["--data", data, argument, other]).await;
         assert_eq!(code, Some(1), "{argument} {other}: {error}");
-        for part in [data, "wal-", says] {
+        for part in [data, "identity.json", says] {
             assert!(error.contains(part), "{part} is not in what is said of {argument} {other}: {error}");
         }
     }

@@ -20,7 +20,7 @@ async fn every_signal_stops_a_node_in_order() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["TERM", "INT", "QUIT", "HUP"] {
         let mut node = serve(folder.path()).await;
-        node.logged(&["started", "version=", "listen=127.0.0.1:", "data=", "members="]).await;
+        node.logged(&["started", "version=", "listen=127.0.0.1:", "data=", "peers="]).await;
         node.signal(name).await;
         node.logged(&["stopping", &format!("SIG{name}")]).await;
         let status = node.ended().await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use traitwire_kv::kv_raft::raft::storage::{IdentityFile, NodeIdentity, StorageError};
+use traitwire_kv::kv_raft::raft::storage::{IdentityFile, NodeIdentity, Standing, StorageError};
 use traitwire_kv::services::raft::ClusterId;
 
 use super::disk::{FaultyDisk, Plan};
@@ -44,13 +44,13 @@ fn a_crash_leaves_the_identity_of_before_or_the_new_one() {
             let (file, before) = created(&disk);
             let operations = disk.counts().operations;
             disk.plan(Plan { fails_at: Some(operations + fails_at), full_at: None });
-            let updated = file.update(|it| it.has_promised = true);
+            let updated = file.update(|it| it.standing = Standing::Member);
             assert_eq!(updated.is_ok(), fails_at > 5, "an update is five operations");
-            assert_eq!(file.get().has_promised, updated.is_ok());
+            assert_eq!(file.get().standing == Standing::Member, updated.is_ok());
             disk.plan(Plan::default());
             disk.lose_power(&mut random);
             let found = IdentityFile::read(&disk).unwrap().expect("the identity is gone");
-            let after = NodeIdentity { has_promised: true, ..before.clone() };
+            let after = NodeIdentity { standing: Standing::Member, ..before.clone() };
             assert!(found == after || (updated.is_err() && found == before), "{found:?}");
         }
     }

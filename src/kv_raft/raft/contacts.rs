@@ -79,6 +79,13 @@ fn is_answer(error: &RpcError) -> bool {
     error.code() == Code::ResourceExhausted
 }
 
+/// An error without the URL that the HTTP client puts before it: the line has the URL already, and room for the reason.
+pub(in crate::kv_raft) fn reason(message: &str) -> &str {
+    let after_url =
+        message.strip_prefix("error sending request for url (").and_then(|rest| rest.split_once("): "));
+    after_url.map_or(message, |(_, reason)| reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,8 @@ pub struct KnownMembership {
     pub leaving: Vec<Member>,
     /// Whether it is known to be committed.
     pub is_committed: bool,
+    /// The newest membership that is known to be committed.
+    pub committed: Membership,
     /// The id of the cluster, as the newest membership says that is known to be committed.
     pub cluster_id: Option<ClusterId>,
 }
@@ -33,6 +35,7 @@ impl KnownMembership {
             leaving: core.leaving_members(),
             is_committed: committed_index == core.membership_index(),
             cluster_id: committed.cluster_id,
+            committed: committed.clone(),
         }
     }
 

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::services::raft::NodeId;
+
+/// How often at most a problem of one kind is logged whose text changes.
+const LOG_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What kind of problem it is. A node has at most one of each; the first one is the one to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,8 +18,10 @@ pub enum ProblemKind {
     Contradiction,
     /// The node is not a member of its cluster any more.
     Expelled,
-    /// Nodes that this one reaches at the URLs of its peers belong to another cluster.
-    OtherCluster,
+    /// Members of its cluster say that the node is not one of them.
+    Refused,
+    /// The node that this one reaches at the URL of a peer belongs to another cluster.
+    OtherCluster(NodeId),
     /// The node waits to become a member.
     Waiting,
     /// Another node has lost data that it had acknowledged.
@@ -24,34 +32,49 @@ impl ProblemKind {
     /// Whether an operator must act before this goes away, and the node is of no use until then.
     fn is_error(self) -> bool {
         match self {
-            Self::Contradiction | Self::Expelled | Self::OtherCluster => true,
+            Self::Contradiction | Self::Expelled | Self::Refused | Self::OtherCluster(_) => true,
             Self::Waiting | Self::LostData(_) => false,
         }
     }
 
-    /// Whether the node itself takes part.
+    /// Whether it keeps the node itself from taking part. A node with a wrong URL for one peer goes on with the others.
     fn is_own(self) -> bool {
-        !matches!(self, Self::LostData(_))
+        match self {
+            Self::Contradiction | Self::Expelled | Self::Refused | Self::Waiting => true,
+            Self::OtherCluster(_) | Self::LostData(_) => false,
+        }
     }
 }
 
-/// The problems that a node has now. Each is logged when it begins and when its text changes.
+/// The problems that a node has now. Each is logged when it begins, and when it is reported with another text.
 #[derive(Debug, Default)]
-pub struct Problems(Mutex<BTreeMap<ProblemKind, String>>);
+pub struct Problems(Mutex<BTreeMap<ProblemKind, Problem>>);
+
+#[derive(Debug)]
+struct Problem {
+    text: String,
+    logged: String,
+    logged_at: Instant,
+}
 
 impl Problems {
     /// Notes a problem, which takes the place of another one of its kind.
     pub fn report(&self, id: NodeId, kind: ProblemKind, text: String) {
         let mut problems = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if problems.get(&kind) == Some(&text) {
-            return;
+        let now = Instant::now();
+        if let Some(problem) = problems.get_mut(&kind) {
+            let is_logged = problem.logged == text || now.duration_since(problem.logged_at) < LOG_INTERVAL;
+            problem.text.clone_from(&text);
+            if is_logged {
+                return;
+            }
         }
         if kind.is_error() {
             tracing::error!(id, "{text}");
         } else {
             tracing::warn!(id, "{text}");
         }
-        problems.insert(kind, text);
+        problems.insert(kind, Problem { logged: text.clone(), text, logged_at: now });
     }
 
     /// Notes that there is no such problem any more. Returns whether there was one.
@@ -71,8 +94,11 @@ impl Problems {
 
     fn texts(&self, is_wanted: impl Fn(ProblemKind) -> bool) -> Option<String> {
         let problems = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let texts: Vec<_> =
-            problems.iter().filter(|(kind, _)| is_wanted(**kind)).map(|(_, text)| text.as_str()).collect();
+        let texts: Vec<_> = problems
+            .iter()
+            .filter(|(kind, _)| is_wanted(**kind))
+            .map(|(_, problem)| problem.text.as_str())
+            .collect();
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 }

@@ -34,13 +34,6 @@ impl Profile {
     }
 }
 
-/// The same as for a `&str`.
-impl From<&String> for Profile {
-    fn from(cluster: &String) -> Self {
-        Self::from(cluster.as_str())
-    }
-}
-
 /// A node without an identity of its own, in a cluster of this name.
 impl From<&str> for Profile {
     fn from(cluster: &str) -> Self {

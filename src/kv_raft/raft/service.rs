@@ -1,6 +1,6 @@
 //! The `raft` methods of a node: who may speak to it, and the way to its core.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use traitwire::http::HeaderValue;
 use traitwire::log::{Excerpt, LogThrottle};
-use traitwire::{CallContext, Code, RpcError, RpcResult};
+use traitwire::{CallContext, RpcError, RpcResult};
 
 use super::core::{DiskSpace, Reply, Request, TERM_JUMP_MAX};
 use super::digests::Digests;
 use super::driver::{Inbound, Inbox};
+use super::sender_check::SenderCheck;
 use super::storage::{Completed, SnapshotAccess, StorageError};
 use super::transport::{OWN_SCHEMA, PROTOCOL, SCHEMA, TERMS};
 use super::{COMMAND_BYTES_MAX, KnownMembership, OwnedCheck, Profile, Status};
@@ -29,18 +30,14 @@ const INDICES: RangeInclusive<Index> = 1..=u64::MAX >> 1;
 /// How far the last index of a snapshot may be ahead of a node's log: 89 years at 100,000 entries a second.
 const INDEX_JUMP_MAX: Index = 1 << 48;
 
-/// How many refused senders are remembered, so that each is logged once.
-const REFUSED_MAX: usize = 1_024;
-
 /// How often at most a line is logged that another node can cause.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Answers the messages of the other nodes; mount it as `RaftServer::from_arc(service)`.
 pub struct RaftService {
     parts: ServiceParts,
-    refused: Mutex<BTreeSet<(NodeId, &'static str)>>,
+    senders: SenderCheck,
     strangers: Strangers,
-    refused_log: LogThrottle,
     schema_log: LogThrottle,
     snapshot_log: LogThrottle,
 }
@@ -76,43 +73,16 @@ impl Strangers {
 
 impl RaftService {
     pub(super) fn new(parts: ServiceParts) -> Arc<Self> {
+        let ServiceParts { id, profile, membership, status, snapshots, .. } = &parts;
+        let senders =
+            SenderCheck::new(*id, profile.clone(), membership.clone(), status.clone(), snapshots.clone());
         Arc::new(Self {
             parts,
-            refused: Mutex::default(),
+            senders,
             strangers: Strangers::default(),
-            refused_log: LogThrottle::new(LOG_INTERVAL),
             schema_log: LogThrottle::new(LOG_INTERVAL),
             snapshot_log: LogThrottle::new(LOG_INTERVAL),
         })
-    }
-
-    /// Refuses a sender that this node does not speak to.
-    fn refuse(&self, sender: &Sender) -> RpcResult<()> {
-        let Sender { cluster, protocol, from, to, .. } = sender;
-        let own = &self.parts;
-        let (kind, message) = if *cluster != own.profile.cluster {
-            let theirs = Excerpt(cluster);
-            (
-                "cluster",
-                format!("this node belongs to the cluster `{}`, not to `{theirs}`", own.profile.cluster),
-            )
-        } else if *protocol != PROTOCOL {
-            ("protocol", format!("this node speaks version {PROTOCOL} of the protocol, not {protocol}"))
-        } else if *to != own.id {
-            ("receiver", format!("this is node {}, not node {to}: check the URLs of the peers", own.id))
-        } else if !own.membership.borrow().membership.has(*from) {
-            ("sender", format!("node {from} does not belong to the cluster of node {}", own.id))
-        } else {
-            return Ok(());
-        };
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.len() < REFUSED_MAX
-            && refused.insert((*from, kind))
-            && let Some(suppressed) = self.refused_log.permit()
-        {
-            tracing::warn!(from, suppressed, "refused a message: {message}");
-        }
-        Err(RpcError::new(Code::FailedPrecondition, message).not_executed())
     }
 
     /// Notes whether a peer's services are those of this program. A program from before this header says nothing.
@@ -136,13 +106,15 @@ impl RaftService {
     }
 
     async fn ask(&self, sender: &Sender, request: Request) -> RpcResult<Reply> {
+        self.senders.admit(sender).await?;
         self.check(sender, &request)?;
-        self.parts.inbox.ask(sender.from, request).await
+        let reply = self.parts.inbox.ask(sender.from, request).await?;
+        self.senders.note_promise(&reply).await?;
+        Ok(reply)
     }
 
     /// Refuses what must not reach the core.
     fn check(&self, sender: &Sender, request: &Request) -> RpcResult<()> {
-        self.refuse(sender)?;
         self.compare_schemas(sender.from);
         self.contradiction(request).map_or(Ok(()), |what| Err(RpcError::invalid_argument(what)))
     }

@@ -10,10 +10,12 @@ use traitwire::{CoalesceLimits, PEER, Retry, RpcClient, RpcError, RpcResult};
 
 use traitwire_schema::Catalogue;
 
-use super::KnownMembership;
 use super::core::{Reply, Request};
+use super::{KnownMembership, Profile};
 use crate::index::SERVICES;
-use crate::services::raft::{Entry, NodeId, Payload, Raft as _, RaftStub, Sender, Term};
+use crate::services::raft::{
+    ClusterId, Entry, Incarnation, Index, Member, NodeId, Payload, Raft as _, RaftStub, Sender, Term,
+};
 
 /// The version of the protocol that this program speaks.
 pub const PROTOCOL: u32 = 1;
@@ -58,9 +60,21 @@ const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct RpcTransport {
     cluster: String,
     from: NodeId,
+    /// What this node is, where its folder says so.
+    profile: Option<Arc<Profile>>,
     /// URLs that go before those in the membership.
     own_urls: BTreeMap<NodeId, String>,
+    /// The ids that messages carry.
+    ids: RwLock<Arc<Ids>>,
     peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
+}
+
+/// What messages say about the sender's cluster and their receivers.
+#[derive(Default)]
+struct Ids {
+    cluster_id: Option<ClusterId>,
+    membership_index: Option<Index>,
+    incarnations: BTreeMap<NodeId, Incarnation>,
 }
 
 /// The ways to a node.
@@ -78,7 +92,41 @@ impl RpcTransport {
     /// node itself is not used.
     pub fn new(cluster: &str, from: NodeId, urls: &BTreeMap<NodeId, String>) -> Self {
         let peers = urls.iter().map(|(id, url)| (*id, Arc::new(Peer::at(from, url)))).collect();
-        Self { cluster: cluster.to_owned(), from, own_urls: urls.clone(), peers: RwLock::new(peers) }
+        Self {
+            cluster: cluster.to_owned(),
+            from,
+            profile: None,
+            own_urls: urls.clone(),
+            ids: RwLock::default(),
+            peers: RwLock::new(peers),
+        }
+    }
+
+    /// Lets messages name the incarnations of their sender and receiver, and the id of the cluster.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Arc<Profile>) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
+    fn sender(&self, to: NodeId) -> Sender {
+        let sender = Sender {
+            cluster: self.cluster.clone(),
+            protocol: PROTOCOL,
+            from: self.from,
+            to,
+            ..Sender::default()
+        };
+        let Some(profile) = &self.profile else { return sender };
+        let ids = self.ids.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (from_incarnation, own_cluster) = profile.ids();
+        Sender {
+            cluster_id: ids.cluster_id.or(own_cluster),
+            from_incarnation,
+            to_incarnation: ids.incarnations.get(&to).copied(),
+            membership_index: ids.membership_index,
+            ..sender
+        }
     }
 
     /// The same over clients that exist already, one for everything that goes to a node.
@@ -87,7 +135,8 @@ impl RpcTransport {
         let peer = |client: RpcClient| Peer { url: None, small: stub(client.clone()), large: stub(client) };
         let peers = clients.into_iter().map(|(id, client)| (id, Arc::new(peer(client)))).collect();
         let own_urls = BTreeMap::new();
-        Self { cluster: cluster.to_owned(), from, own_urls, peers: RwLock::new(peers) }
+        let (ids, peers) = (RwLock::default(), RwLock::new(peers));
+        Self { cluster: cluster.to_owned(), from, profile: None, own_urls, ids, peers }
     }
 
     fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
@@ -116,13 +165,7 @@ impl Transport for RpcTransport {
         let unknown = || RpcError::unavailable(format!("no URL is known for node {to}"));
         let peer = self.peer(to).ok_or_else(unknown)?;
         let peer = if is_large(&request) { &peer.large } else { &peer.small };
-        let sender = Sender {
-            cluster: self.cluster.clone(),
-            protocol: PROTOCOL,
-            from: self.from,
-            to,
-            ..Sender::default()
-        };
+        let sender = self.sender(to);
         let reply = match request {
             Request::PreVote(args) => Reply::PreVote(peer.pre_vote(sender, args).await?),
             Request::Vote(args) => Reply::Vote(peer.request_vote(sender, args).await?),
@@ -142,6 +185,15 @@ impl Transport for RpcTransport {
 
     fn follow(&self, known: &KnownMembership) {
         let members = known.membership.members.iter().chain(&known.leaving);
+        let incarnation = |member: &Member| Some((member.id, member.incarnation?));
+        // Those of the membership last: they go before those that are leaving.
+        let leaving_first = known.leaving.iter().chain(&known.membership.members);
+        let ids = Ids {
+            cluster_id: known.membership.cluster_id,
+            membership_index: Some(known.index),
+            incarnations: leaving_first.filter_map(incarnation).collect(),
+        };
+        *self.ids.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ids);
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         for member in members.filter(|member| member.id != self.from) {
             let url = self.own_urls.get(&member.id).unwrap_or(&member.url);

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Rsm, RsmOptions, StateMachine};
+use super::join::Keeper;
+use super::{Rsm, RsmOptions, StateMachine, identity};
 use crate::kv_raft::raft::core::{Options, Restored};
 use crate::kv_raft::raft::storage::wal::{Wal, WalOptions};
-use crate::kv_raft::raft::storage::{Identity, RealDisk, StorageError};
-use crate::kv_raft::raft::{Raft, RpcTransport};
-use crate::services::raft::{Membership, NodeId};
+use crate::kv_raft::raft::storage::{Identity, RealDisk, Standing, StorageError};
+use crate::kv_raft::raft::{Profile, Raft, RpcTransport};
+use crate::services::raft::{ClusterId, Membership, NodeId};
 use crate::url::{InvalidUrl, ServerUrl};
 
 /// The bytes of entries that stay in the log after a snapshot, at most, in multiples of what makes a snapshot of a small state due.
@@ -24,8 +25,15 @@ pub struct NodeConfig {
     pub cluster: String,
     /// This node.
     pub id: NodeId,
-    /// The URLs of all nodes, including this one. An empty map means a cluster of one.
+    /// The URLs of all nodes, including this one. An empty node founds a cluster of them, or of itself where this is empty; later
+    /// starts need it only where nodes have moved.
     pub peers: BTreeMap<NodeId, String>,
+    /// The URL at which the other nodes reach it, for a node without a list of peers.
+    pub url: Option<String>,
+    /// Whether an empty node may found a cluster although some of its peers cannot be reached.
+    pub bootstrap: bool,
+    /// The cluster that an empty node was started to join: it waits until it is added, and founds none.
+    pub join: Option<ClusterId>,
     /// The folder of its data; it is made where there is none.
     pub data: PathBuf,
     /// The settings of the state machine.
@@ -158,6 +166,20 @@ pub enum OpenError {
     /// Its data cannot be used: in use, damaged, of another node, or not to be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The folder is of an earlier version, whose log does not say who belongs to the cluster, and the settings do not either.
+    #[error(
+        "{path}: the log is of an earlier version and belongs to a cluster with node {other}: list all nodes with --peers, for \
+         example {id}=http://HOST:PORT,{other}=http://HOST:PORT",
+        path = path.display()
+    )]
+    NeedsPeers {
+        /// The folder of its data.
+        path: PathBuf,
+        /// This node.
+        id: NodeId,
+        /// Another node of the cluster.
+        other: NodeId,
+    },
     /// The system does not give what it needs.
     #[error("{path}: {error}", path = path.display())]
     Io {
@@ -176,14 +198,19 @@ impl<M: StateMachine> Rsm<M> {
     /// See [`OpenError`].
     pub fn open(config: &NodeConfig, machine: M) -> Result<Arc<Self>, OpenError> {
         config.check()?;
-        let NodeConfig { cluster, id, peers, data, rsm, timing } = config;
+        let NodeConfig { cluster, id, peers, data, rsm, timing, .. } = config;
         let failed = |error| OpenError::Io { path: data.clone(), error };
         let disk = Arc::new(RealDisk::new(data).map_err(failed)?);
-        let identity = Identity { cluster: cluster.clone(), node: *id };
-        let opened = Wal::open(disk, identity, WalOptions::default())?;
+        let found = identity::read(&*disk, config)?;
+        let whose = Identity { cluster: cluster.clone(), node: *id };
+        let opened = Wal::open(disk.clone(), whose, WalOptions::default())?;
         log_recovery(*id, &opened.restored);
-        let membership = Membership::of(peers.keys().copied().chain([*id]));
+        let file = Arc::new(identity::settle(disk, config, found, &opened.restored)?);
+        let static_members = file.get().static_members;
+        let membership = Membership::of(static_members.keys().copied());
+        identity::warn_of_peers(config, identity::membership(&opened.restored).unwrap_or(&membership));
         let mut options = Options::new(*id, membership, fastrand::u64(..));
+        options.incarnation = Some(file.ids().0);
         let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         (options.election_timeout_us, options.heartbeat_us) =
             (us(timing.election_timeout), us(timing.heartbeat));
@@ -192,8 +219,19 @@ impl<M: StateMachine> Rsm<M> {
             let trailing_bytes = rsm.snapshot_log_bytes.saturating_mul(TRAILING_PER_SNAPSHOT);
             options.trailing_bytes_max = options.trailing_bytes_max.min(trailing_bytes);
         }
-        let transport = Arc::new(RpcTransport::new(cluster, *id, peers));
-        let (raft, applies) = Raft::start(cluster, options, opened, transport).map_err(failed)?;
+        let joins = file.standing() == Standing::Joining;
+        let urls = if peers.is_empty() { static_members } else { peers.clone() };
+        let profile = Profile {
+            cluster: cluster.clone(),
+            identity: Some(file.clone()),
+            peers: urls.clone(),
+            bootstrap: config.bootstrap,
+            joins,
+        };
+        let transport =
+            Arc::new(RpcTransport::new(cluster, *id, &urls).with_profile(Arc::new(profile.clone())));
+        let (raft, applies) = Raft::start(profile, options, opened, transport).map_err(failed)?;
+        tokio::spawn(Keeper::new(raft.clone(), file, config).run());
         Ok(Self::start(raft, applies, machine, *rsm))
     }
 }
@@ -239,6 +277,9 @@ mod tests {
             cluster: "c".to_owned(),
             id,
             peers: peers.iter().map(|(id, url)| (*id, (*url).to_owned())).collect(),
+            url: None,
+            bootstrap: false,
+            join: None,
             data: "/nonexistent".into(),
             rsm: RsmOptions::default(),
             timing: RaftTiming::default(),

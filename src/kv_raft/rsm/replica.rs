@@ -82,7 +82,13 @@ impl<M: StateMachine> Replica<M> {
     ) -> Result<Option<(u64, Told)>, RsmError> {
         let told = match &entry.payload {
             Payload::Command(command) => self.apply_command(index, command)?,
-            Payload::Blank | Payload::Membership(_) => None,
+            Payload::Membership(membership) => {
+                // Nodes that disagree about who belongs to the cluster must not go on, whatever their states are.
+                let json = serde_json::to_vec(&**membership).expect("it has string keys and a Vec takes all");
+                self.digest = extended(self.digest, &json);
+                None
+            }
+            Payload::Blank => None,
         };
         self.applied = index;
         if self.digests.len() >= DIGESTS_KEPT {

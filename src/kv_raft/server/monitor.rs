@@ -11,7 +11,7 @@ use traitwire::log::Excerpt;
 
 use super::others::Others;
 use crate::kv_raft::machine::KvMachine;
-use crate::kv_raft::raft::{Contacted, KnownMembership};
+use crate::kv_raft::raft::{Contacted, KnownMembership, ProblemKind, Raft, Verdict, reason};
 use crate::kv_raft::rsm::Rsm;
 use crate::services::raft::{Index, Membership, NodeId};
 use crate::services::rsm::Rsm as _;
@@ -104,6 +104,9 @@ impl Monitor {
             let status = self.rsm.raft().status();
             self.lag.note(now, status.leader_commit_index, self.rsm.applied_index());
             self.look_at_peers(now);
+            if status.leader.is_some() {
+                self.rsm.raft().problems().resolve(ProblemKind::Refused);
+            }
             // A node that belongs to no cluster says otherwise what it waits for.
             let is_led = status.leader.is_some() || self.voters == 0;
             if let Some(change) = self.quorum.observe(now, is_led) {
@@ -144,6 +147,7 @@ impl Monitor {
         for (peer, state) in &mut self.peers {
             let contacted = self.rsm.raft().contacts().take(*peer);
             let url = state.url.as_str();
+            note_verdict(self.rsm.raft(), (*peer, url), &contacted);
             match state.contact.observe(now, contacted) {
                 Some(ContactChange::Reachable(after)) => {
                     let after_ms = after.map(millis);
@@ -196,15 +200,37 @@ impl Monitor {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// Notes what a peer's refusal says about this node.
+fn note_verdict(raft: &Raft, (peer, url): (NodeId, &str), contacted: &Contacted) {
+    let problems = raft.problems();
+    match contacted {
+        Contacted::Not => {}
+        Contacted::Answered => {
+            problems.resolve(ProblemKind::OtherCluster(peer));
+        }
+        Contacted::Failed(error) => {
+            let said = Excerpt(error.message());
+            match Verdict::of(error) {
+                Some(Verdict::Expelled) if raft.status().leader.is_none() => {
+                    let text = format!(
+                        "node {peer} ({url}) refuses this node: {said}; stop it, or start it with an empty folder to let it rejoin"
+                    );
+                    problems.report(raft.id(), ProblemKind::Refused, text);
+                }
+                Some(Verdict::OtherCluster) => {
+                    let text = format!(
+                        "node {peer} ({url}) belongs to another cluster: {said}; check the URLs of the peers"
+                    );
+                    problems.report(raft.id(), ProblemKind::OtherCluster(peer), text);
+                }
+                Some(Verdict::Expelled) | None => {}
+            }
+        }
+    }
 }
 
-/// An error without the URL that the HTTP client puts before it: the line has the URL already, and room for the reason.
-fn reason(message: &str) -> &str {
-    let after_url =
-        message.strip_prefix("error sending request for url (").and_then(|rest| rest.split_once("): "));
-    after_url.map_or(message, |(_, reason)| reason)
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 struct Peer {

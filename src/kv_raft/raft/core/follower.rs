@@ -1,7 +1,7 @@
 //! What a leader's messages do to a node that follows it (Raft, 5.3 and 7).
 
 use super::bugs::Bug;
-use super::io::{DiskSpace, Op, Reply, Token};
+use super::io::{DiskSpace, Event, Op, Reply, Token};
 use super::log::entry_bytes;
 use super::{Core, State};
 use crate::services::raft::{
@@ -46,6 +46,9 @@ impl Core {
     /// Takes a message of the leader of this term.
     fn take(&mut self, from: NodeId, token: Token, args: AppendEntriesArgs) {
         if let Some(conflict) = self.conflict_at(&args) {
+            if conflict.prev_index <= self.node.commit && !self.node.options.bug_is_seeded() {
+                self.node.effects.events.push(Event::Contradicted { index: conflict.prev_index });
+            }
             if self.is_early(&args, &conflict) {
                 self.early.waiting.push((from, token, args));
             } else {
@@ -175,6 +178,7 @@ impl Core {
         }
         if first <= self.node.log.last_index() {
             if first <= self.node.commit && !self.node.options.bug_is_seeded() {
+                self.node.effects.events.push(Event::Contradicted { index: first });
                 return false;
             }
             self.node.truncate(first);

@@ -165,8 +165,9 @@ impl Receiver<'_> {
     fn admit_unless(&self, sender: &Sender, has: impl Fn(Bug) -> bool) -> Admission {
         let refused = self
             .wrong_address(sender)
-            .or_else(|| self.wrong_incarnation(sender).filter(|_| !has(Bug::AcceptOtherIncarnation)))
+            // Between clusters everything else differs too, and this is what an operator needs to hear.
             .or_else(|| self.wrong_cluster(sender).filter(|_| !has(Bug::AcceptOtherCluster)))
+            .or_else(|| self.wrong_incarnation(sender).filter(|_| !has(Bug::AcceptOtherIncarnation)))
             .or_else(|| self.wrong_sender(sender).filter(|_| !has(Bug::AcceptOtherIncarnation)));
         match (refused, sender.cluster_id) {
             (Some(refusal), _) => Admission::Refused(refusal),

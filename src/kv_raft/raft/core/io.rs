@@ -305,6 +305,12 @@ pub enum Event {
     Membership,
     /// A node has less of the log than it has acknowledged: its disk has lost data.
     LostData(NodeId),
+    /// The leader has another entry at this index than the one that this node knows to be committed. One of the two has lost
+    /// data; this node cannot follow any more.
+    Contradicted {
+        /// Where.
+        index: Index,
+    },
     /// Entries up to this index are committed.
     Committed(Index),
     /// The entries from this index on were removed from this node's log. They were not committed; but where another node

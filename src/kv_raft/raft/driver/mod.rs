@@ -33,6 +33,7 @@ use super::core::{
     Time, Token,
 };
 use super::digests::Digests;
+use super::problems::Problems;
 use super::storage::{SnapshotAccess, StorageError};
 use super::transport::Transport;
 use crate::services::raft::{AppendEntriesReply, Index, NodeId};
@@ -62,6 +63,7 @@ pub(super) struct Driver {
     state_log: StateLog,
     peers: Peers,
     digests: Arc<Digests>,
+    problems: Arc<Problems>,
     status: watch::Sender<Status>,
     applies: mpsc::Sender<Committed>,
     /// Up to where committed entries were handed out.
@@ -87,6 +89,7 @@ pub(super) struct Driver {
 pub(super) struct Parts {
     pub(super) core: Core,
     pub(super) digests: Arc<Digests>,
+    pub(super) problems: Arc<Problems>,
     pub(super) storage: Box<dyn super::storage::Storage>,
     pub(super) snapshots: SnapshotAccess,
     pub(super) transport: Arc<dyn Transport>,
@@ -102,6 +105,7 @@ impl Driver {
         let Parts {
             core,
             digests,
+            problems,
             storage,
             snapshots,
             transport,
@@ -126,6 +130,7 @@ impl Driver {
             state_log,
             peers: Peers::new(transport, snapshots, sender, contacts),
             digests,
+            problems,
             status,
             applies,
             handed_out: 0,
@@ -321,7 +326,8 @@ impl Driver {
             match event {
                 Event::State { role, term, leader } => self.state_log.note(role, term, leader),
                 Event::Truncated(from) => tracing::debug!(from, "removed entries that were not committed"),
-                Event::LostData(node) => self.log_lost_data(node),
+                Event::LostData(node) => self.report_lost_data(node),
+                Event::Contradicted { index } => self.report_contradiction(index),
                 Event::Committed(_) | Event::Membership => {}
             }
         }

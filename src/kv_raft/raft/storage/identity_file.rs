@@ -3,6 +3,7 @@
 //! The file is `identity.json`: `{"format":1,"crc32":N,"identity":{…}}`, with the CRC-32 (IEEE) of the text of `identity`. It is
 //! replaced as a whole: a new file is written and synced, takes the name of the old one, and the name is synced.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -36,14 +37,38 @@ pub struct NodeIdentity {
     pub incarnation: Incarnation,
     /// The id of the cluster that the node belongs to, once it is known. It never changes.
     pub cluster_id: Option<ClusterId>,
-    /// Whether the log may have held something that the node has promised to others. An empty log beside this has been lost.
-    pub has_promised: bool,
+    /// How far the node has come in its cluster.
+    pub standing: Standing,
+    /// The nodes, with their URLs, that a cluster of an earlier version consists of, until its log says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub static_members: BTreeMap<NodeId, String>,
+}
+
+/// How far a node has come in its cluster. It decides what an empty log means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It has promised nothing to anybody. If its log is empty, it is not bound to a cluster either.
+    New,
+    /// It was started to join the cluster of `cluster_id`, and has promised nothing yet.
+    Joining,
+    /// Its log may hold what it has promised to others. An empty log has been lost.
+    Member,
+    /// Its log was lost. Its incarnation is another one since, and has promised nothing yet.
+    LogLost,
 }
 
 impl NodeIdentity {
     /// A node that has just begun to exist: it belongs to no cluster yet and has promised nothing.
     pub fn new(node: NodeId, cluster: String) -> Self {
-        Self { node, cluster, incarnation: Incarnation::random(), cluster_id: None, has_promised: false }
+        Self {
+            node,
+            cluster,
+            incarnation: Incarnation::random(),
+            cluster_id: None,
+            standing: Standing::New,
+            static_members: BTreeMap::new(),
+        }
     }
 }
 
@@ -71,6 +96,11 @@ impl std::fmt::Debug for IdentityFile {
 }
 
 impl IdentityFile {
+    /// The refusal of a folder that belongs to another node than the one that is started.
+    pub fn foreign(disk: &dyn Disk, what: String) -> StorageError {
+        StorageError::Foreign { path: disk.path(FILE_NAME), what }
+    }
+
     /// Reads the file of a folder; nothing when the folder has none.
     ///
     /// # Errors
@@ -105,6 +135,14 @@ impl IdentityFile {
         Ok(Some(identity))
     }
 
+    /// The refusal of a folder whose log belongs to a cluster, and that has no such file.
+    pub fn missing(disk: &dyn Disk, cluster_id: ClusterId) -> StorageError {
+        damaged(
+            disk,
+            format!("the file is missing, and the log beside it belongs to the cluster {cluster_id}"),
+        )
+    }
+
     /// Writes the file of a folder, which the caller has locked, in the place of the one that is there.
     ///
     /// # Errors
@@ -123,6 +161,11 @@ impl IdentityFile {
     pub fn ids(&self) -> (Incarnation, Option<ClusterId>) {
         let saved = self.saved();
         (saved.incarnation, saved.cluster_id)
+    }
+
+    /// How far the node has come in its cluster.
+    pub fn standing(&self) -> Standing {
+        self.saved().standing
     }
 
     /// Changes what the file says. When this returns, the change is on the disk. It blocks.

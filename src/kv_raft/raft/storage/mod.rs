@@ -29,7 +29,7 @@ use crate::services::raft::{NodeId, SnapshotBytes, SnapshotMeta};
 use paced::Paced;
 
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
-pub use identity_file::{IdentityFile, NodeIdentity};
+pub use identity_file::{IdentityFile, NodeIdentity, Standing};
 pub use memory::Memory;
 pub use persister::PersisterStorage;
 pub use snapshot_view::SnapshotView;

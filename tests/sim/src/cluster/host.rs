@@ -59,7 +59,7 @@ impl Cluster {
                 }
             }
             CoreEvent::Committed(_) => self.apply_soon(id),
-            CoreEvent::Membership | CoreEvent::LostData(_) => {}
+            CoreEvent::Membership | CoreEvent::LostData(_) | CoreEvent::Contradicted { .. } => {}
             CoreEvent::Truncated(first) => {
                 if self.plan.has(HostBug::RemovedMeansNever) {
                     self.tell_never(id, first)?;

@@ -1,6 +1,7 @@
 //! How logs become equal.
 
 use super::*;
+use crate::kv_raft::raft::core::Event;
 use crate::services::raft::Command;
 
 fn conflict(prev_index: Index, term: Term, first_index: Index) -> AppendOutcome {
@@ -309,4 +310,29 @@ pub(super) fn the_fastest_hear_first() {
         node.matched(if index == 1 { 2 } else { 3 }, index);
         assert_eq!(node.core.commit_index(), index);
     }
+}
+
+/// 5.3: what is committed never conflicts with a leader. Where it does all the same, a disk has lost data, and an operator must hear
+/// of it.
+#[test]
+pub(super) fn a_leader_that_contradicts_what_is_committed_is_reported() {
+    let mut node = Node::new(3, 5, &[2, 2, 3]);
+    let mut check = |after: (Index, Term), new: &[Term], expected: Option<Index>| {
+        let request = Request::Append(append(5, after, new, 2));
+        let effects = node.step(Input::Request { from: 2, token: 0, request });
+        let reported = effects.events.iter().find_map(|event| match event {
+            Event::Contradicted { index } => Some(*index),
+            Event::State { .. }
+            | Event::Membership
+            | Event::LostData(_)
+            | Event::Committed(_)
+            | Event::Truncated(_) => None,
+        });
+        assert_eq!(reported, expected, "{after:?} {new:?}");
+    };
+    check((3, 3), &[], None);
+    // Entry 3 is not committed.
+    check((3, 4), &[], None);
+    check((2, 3), &[], Some(2));
+    check((1, 2), &[4], Some(2));
 }

@@ -87,6 +87,7 @@ pub(super) fn event(event: &Event) -> String {
         Event::State { role: Role::Follower, leader: Some(leader), .. } => format!("follows n{leader}"),
         Event::State { role: Role::Follower, leader: None, .. } => "follows nobody".into(),
         Event::State { role: it, .. } => format!("is {}", role(*it)),
+        Event::Contradicted { index } => format!("contradicts its leader at {index}"),
         Event::Membership => "has another membership".to_owned(),
         Event::LostData(node) => format!("finds that node {node} has lost data"),
         Event::Committed(index) => format!("commits up to {index}"),
