@@ -47,6 +47,10 @@ const CALL_WORK_BYTES: usize = 1 << 10;
 /// After so much work, a batch is one of those that must leave a core to others.
 const LONG_WORK_BYTES: usize = 2 << 20;
 
+/// While others ask too, long work pauses for as long as its bytes take at this rate. It goes at about three times that rate, so
+/// that it leaves most of a thread to those whose calls are quick.
+const LONG_WORK_BYTES_PER_MS: usize = 256 << 10;
+
 /// What answers a body sent to `/`.
 pub(super) enum Answer {
     /// Only notifications came: there is nothing to say.
@@ -146,6 +150,8 @@ struct Batch {
     worked_before: usize,
     /// Held between waits by a batch that has done much already: all of them together must not keep every core busy.
     turn: Option<OwnedSemaphorePermit>,
+    /// How many requests the server had got when others had their turn last.
+    requests: u64,
 }
 
 impl Batch {
@@ -167,6 +173,7 @@ impl Batch {
             worked: 0,
             worked_before: 0,
             turn: None,
+            requests: service.requests(),
         }
     }
 
@@ -204,17 +211,27 @@ impl Batch {
 
     /// Lets others have their turn after so much work; whether it did.
     async fn take_turns(&mut self) -> bool {
-        let is_long = self.worked >= TURN_WORK_BYTES;
-        if is_long {
-            self.worked_before += self.worked;
-            self.worked = 0;
-            self.turn = None;
-            tokio::task::yield_now().await;
-            if self.worked_before >= LONG_WORK_BYTES {
+        if self.worked < TURN_WORK_BYTES {
+            return false;
+        }
+        let worked = std::mem::take(&mut self.worked);
+        self.worked_before += worked;
+        let requests = self.service.requests();
+        let others_ask = std::mem::replace(&mut self.requests, requests) != requests;
+        let is_long = self.worked_before >= LONG_WORK_BYTES || self.service.expects_large_replies();
+        if is_long && others_ask {
+            // With the permit: the pauses of many such batches must not be filled with their work.
+            if self.turn.is_none() {
                 self.turn = self.service.long_turn().await;
             }
+            tokio::time::sleep(Duration::from_millis((worked / LONG_WORK_BYTES_PER_MS) as u64)).await;
         }
-        is_long
+        self.turn = None;
+        tokio::task::yield_now().await;
+        if self.worked_before >= LONG_WORK_BYTES {
+            self.turn = self.service.long_turn().await;
+        }
+        true
     }
 
     fn write(&mut self, reply: Reply) {

@@ -32,6 +32,7 @@ pub(super) struct Origin<'a> {
 
 /// Answers a request.
 pub(super) async fn respond(service: &Service, origin: Origin<'_>, request: Request<Body>) -> Response<Body> {
+    service.count_request();
     let (head, body) = request.into_parts();
     let mut response = match service.access().check(origin.address, &head) {
         Ok(grant) => {

@@ -43,6 +43,8 @@ struct Shared {
     peer_bodies: Bodies,
     replies: Arc<Budget>,
     long_turns: Arc<Semaphore>,
+    /// How many requests have come.
+    requests: AtomicU64,
     since: Instant,
     /// When the last large reply was made, in milliseconds after `since`, rounded up; 0 if there was none.
     large_reply_ms: AtomicU64,
@@ -101,6 +103,7 @@ impl Service {
                 peer_bodies: Bodies::new(limits.peer_bodies_bytes, limits.body_bytes),
                 replies: Budget::new(limits.replies_bytes),
                 long_turns: Arc::new(Semaphore::new(long_turns())),
+                requests: AtomicU64::new(0),
                 since: Instant::now(),
                 large_reply_ms: AtomicU64::new(0),
                 connections: Connections::new(),
@@ -145,6 +148,16 @@ impl Service {
     pub(super) async fn long_turn(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
         Arc::clone(&self.shared.long_turns).acquire_owned().await.ok()
+    }
+
+    /// A request has come.
+    pub(super) fn count_request(&self) {
+        self.shared.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests have come.
+    pub(super) fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// A large reply was made.
