@@ -1,4 +1,4 @@
-// The services Backup, Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 3c8d8db87feb52f2df3a3e559da316b4.
+// The services Backup, Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 5cb28d10c112b4855ecc0d462677349c.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
@@ -72,7 +72,7 @@ export class BackupService {
    *
    * `backup.end` on the wire: idempotent, timeout 2000 ms.
    */
-  async end(args: BackupEndArguments, options?: CallOptions): Promise<BackupEndReply> {
+  async end(args: EndBackupArgs, options?: CallOptions): Promise<BackupEndReply> {
     const facts = { readOnly: false, timeoutMs: 2000 };
     return (await this.transport.call("backup.end", args, facts, options)) as BackupEndReply;
   }
@@ -463,6 +463,12 @@ export interface Conflict {
   term: WideInteger;
   /** The first index at which the follower has an entry of that term; one after its last entry when its log is shorter. */
   first_index: WideInteger;
+}
+
+/** Which backup to end. */
+export interface EndBackupArgs {
+  /** Which backup. */
+  backup: WideInteger;
 }
 
 /** An entry of the log. */
@@ -1116,8 +1122,6 @@ export interface VoteReply {
   /** Whether the sender gets the vote. */
   granted: boolean;
 }
-
-export type BackupEndArguments = WideInteger;
 
 export type BackupEndReply = null;
 

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use traitwire::log::Excerpt;
 use traitwire::{Code, RpcClient, RpcError};
 use traitwire_kv::kv_raft::backup::{Summary, Writer};
-use traitwire_kv::services::backup::{Backup as _, BackupHeader, BackupReply, BackupStub, ReadBackupArgs};
+use traitwire_kv::services::backup::{
+    Backup as _, BackupHeader, BackupReply, BackupStub, EndBackupArgs, ReadBackupArgs,
+};
 use traitwire_kv::services::rsm::{Agreement, NodeRole, Rsm, RsmStub};
 
 use super::output::{note, print_line, write_failure};
@@ -149,7 +151,8 @@ impl Backup {
             warn(&begun);
             match transfer(&node, &stub, &begun, output()?).await {
                 Err(Interrupted::Node(failure)) => {
-                    let _forgotten_later = timeout(END_TIME, stub.end(begun.backup)).await;
+                    let _forgotten_later =
+                        timeout(END_TIME, stub.end(EndBackupArgs { backup: begun.backup })).await;
                     // What was written to standard output cannot be taken back.
                     if self.out == Path::new(STANDARD) {
                         return Err(failure);
@@ -157,11 +160,13 @@ impl Backup {
                     last = Some(failure);
                 }
                 Err(Interrupted::Output(failure)) => {
-                    let _forgotten_later = timeout(END_TIME, stub.end(begun.backup)).await;
+                    let _forgotten_later =
+                        timeout(END_TIME, stub.end(EndBackupArgs { backup: begun.backup })).await;
                     return Err(failure);
                 }
                 Ok(summary) => {
-                    let _forgotten_later = timeout(END_TIME, stub.end(begun.backup)).await;
+                    let _forgotten_later =
+                        timeout(END_TIME, stub.end(EndBackupArgs { backup: begun.backup })).await;
                     return Ok(Written { url: node.url, header: begun.header, summary });
                 }
             }

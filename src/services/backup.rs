@@ -24,7 +24,7 @@ pub trait Backup: Send + Sync {
 
     /// Ends a backup, read or not, so that its node keeps it no longer. Ending a backup that has ended succeeds.
     #[rpc(idempotent, timeout = "2s")]
-    async fn end(&self, backup: u64) -> RpcResult<()>;
+    async fn end(&self, args: EndBackupArgs) -> RpcResult<()>;
 }
 
 /// A backup that has begun.
@@ -66,6 +66,13 @@ pub struct ReadBackupArgs {
     /// How many bytes of the state come before the piece: those of all pieces so far, or, to read the last piece once more, of all
     /// but that one.
     pub offset: u64,
+}
+
+/// Which backup to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndBackupArgs {
+    /// Which backup.
+    pub backup: u64,
 }
 
 /// A piece of a backup.

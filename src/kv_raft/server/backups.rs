@@ -16,7 +16,9 @@ use traitwire::{Code, RpcError, RpcResult};
 
 use super::{At, Front};
 use crate::kv_raft::rsm::Frozen;
-use crate::services::backup::{Backup, BackupHeader, BackupPiece, BackupReply, ReadBackupArgs};
+use crate::services::backup::{
+    Backup, BackupHeader, BackupPiece, BackupReply, EndBackupArgs, ReadBackupArgs,
+};
 use crate::services::raft::{Index, SnapshotBytes};
 use crate::services::rsm::{ReplyErr, Rsm as _};
 
@@ -215,7 +217,8 @@ impl Backup for Front {
         self.backups.read(self, args).await
     }
 
-    async fn end(&self, backup: u64) -> RpcResult<()> {
+    async fn end(&self, args: EndBackupArgs) -> RpcResult<()> {
+        let backup = args.backup;
         if self.backups.running().remove(&backup).is_some() {
             log(|| tracing::info!(backup, "ended a backup"));
         }
