@@ -45,10 +45,22 @@
 //! - *A failed sync ends the node.* What the disk holds is unknown then; only starting again, from what it really holds, is
 //!   sound.
 //!
+//! # Who belongs to the cluster
+//!
+//! The newest membership in the log counts, committed or not, and nothing else does: not the command line, and no file beside
+//! the log. [`Raft::found`] begins a cluster and [`Raft::change`] changes it, one change at a time.
+//!
+//! - A new node gets the log as a *learner*, which counts for nothing. Once it has caught up, it becomes a voter.
+//! - Voters change through a *joint configuration*, in which a majority of the old voters and one of the new ones decide. The
+//!   leader leaves it once it is committed. If that leader dies, the next one does.
+//! - A voter is an id with an *incarnation*, which a data folder gets when it is new. A node whose folder was wiped is another
+//!   node: nobody takes its word for that of the one that it was. It comes back as a learner.
+//! - A node campaigns only as a voter that a committed membership names, so one that reads old history elects nobody.
+//! - A leader that is removed leads until that is committed, and hands over.
+//!
 //! # What it leaves out
 //!
-//! Membership is fixed for now: the log can carry changes ([`crate::services::raft::Payload::Membership`]), nothing makes them
-//! yet. There are no leases: a clock that runs wrong costs elections here, never correctness.
+//! There are no leases: a clock that runs wrong costs elections here, never correctness.
 
 mod contacts;
 pub mod core;

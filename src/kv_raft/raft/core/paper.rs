@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 pub(super) mod bugs;
+mod changes;
 mod commit;
 mod election;
 mod random;

@@ -25,12 +25,17 @@
 //! | `propose n1 a b`, `read n1` | clients come |
 //! | `snapshot n1 at=2` | a snapshot of the state after entry 2 is saved |
 //! | `transfer n1`, `transfer n1 to=n2` | the leader is to hand over |
+//! | `found n1 voters=3` | nodes 1 to 3 of those that are `new` become a cluster |
+//! | `add n1 n4`, `add n1 n4 learn`, `add n1 n4 replace=n2` | the leader n1 is to add n4, with that goal |
+//! | `promote n1 n4`, `remove n1 n4`, `rejoin n1 n4`, `move n1 n4` | it is to change the membership like this |
+//! | `wipe n4` | the node starts anew with an empty folder, and so with another incarnation |
 //! | `status` | the nodes' logs as `[committed | not committed]`, after the last compacted entry |
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cluster;
 mod commands;
 pub(super) mod disk;
+mod members;
 mod words;
 
 use std::path::PathBuf;

@@ -7,8 +7,11 @@ use super::super::{
     Committed, Core, Effects, Event, Input, Options, Reply, Request, Role, Sent, Time, Token,
 };
 use super::disk::{Disk, SNAPSHOT};
+use super::members::{self, Identity};
 use super::{commands, words};
-use crate::services::raft::{Command, Entry, Index, Membership, NodeId, Payload, SnapshotBytes, Term};
+use crate::services::raft::{
+    Command, Entry, Index, Membership, NodeId, Payload, Sender, SnapshotBytes, Term,
+};
 
 /// A directed link.
 type Link = (NodeId, NodeId);
@@ -16,7 +19,7 @@ type Link = (NodeId, NodeId);
 /// What is on the way.
 #[derive(Clone)]
 pub(super) enum Letter {
-    Request(Request),
+    Request(Request, Box<Sender>),
     /// With what it answers.
     Reply(Reply, Sent),
 }
@@ -32,7 +35,7 @@ pub(super) struct Cluster {
     /// Whether messages, writes and the roles of those that do not lead are told.
     detailed: bool,
     piece_bytes: usize,
-    last_token: Token,
+    pub(super) last_token: Token,
     pub(super) last_read: Token,
     /// What the state machines were given, whichever node was first.
     applied: BTreeMap<Index, Entry>,
@@ -42,7 +45,8 @@ pub(super) struct Cluster {
 
 /// One node's process, if it runs, and its disk.
 pub(super) struct Machine {
-    options: Options,
+    pub(super) options: Options,
+    pub(super) identity: Identity,
     pub(super) core: Option<Core>,
     pub(super) disk: Disk,
     applied: Index,
@@ -52,7 +56,8 @@ pub(super) struct Machine {
 
 impl Cluster {
     /// `nodes`, and where the defaults do not serve: `entries` a message, messages under way (`window`), `trailing` entries
-    /// kept by a snapshot, bytes of a `piece` of a snapshot, `retries`, bytes `uncommitted`.
+    /// kept by a snapshot, bytes of a `piece` of a snapshot, `retries`, bytes `uncommitted`. With `new`, nodes are empty and have
+    /// incarnations until `found` makes a cluster of the first ones.
     pub(super) fn new(settings: &str) -> Self {
         let mut cluster = Self {
             now: Time(0),
@@ -73,10 +78,11 @@ impl Cluster {
         for id in 1..=settings["nodes"] as NodeId {
             let membership = Membership::of(1..=settings["nodes"] as NodeId);
             let mut options = bugs::seeded(Options::new(id, membership, id));
+            let identity = Identity::new(&mut options, settings.contains_key("new"));
             (options.trailing_entries, options.company_entries) = (0, 0);
             for (name, value) in &settings {
                 match *name {
-                    "nodes" => {}
+                    "nodes" | "new" => {}
                     "entries" => options.append_entries_max = *value,
                     "window" => options.inflight_appends_max = *value,
                     "trailing" => options.trailing_entries = *value as u64,
@@ -88,7 +94,9 @@ impl Cluster {
             }
             let core = Core::new(options.clone(), Disk::default().written, cluster.now);
             let (disk, asked) = (Disk::default(), BTreeMap::new());
-            cluster.nodes.insert(id, Machine { options, core: Some(core), disk, applied: 0, asked });
+            cluster
+                .nodes
+                .insert(id, Machine { options, identity, core: Some(core), disk, applied: 0, asked });
         }
         cluster
     }
@@ -152,8 +160,16 @@ impl Cluster {
         if self.machine(to).core.is_none() {
             return;
         }
+        if let Letter::Request(request, sender) = &letter
+            && let Err(refusal) = self.machine(to).admit(sender)
+        {
+            self.tell(format!("n{to} refuses n{from}: {}", refusal.kind()));
+            let sent = request.sent();
+            self.machine(from).note_refusal(&refusal);
+            return self.step(from, |_| Input::Failed { to, sent });
+        }
         self.step(to, |cluster| match letter {
-            Letter::Request(request) => {
+            Letter::Request(request, _) => {
                 let token = cluster.token();
                 cluster.machine(to).asked.insert(token, (from, request.sent()));
                 Input::Request { from, token, request }
@@ -166,7 +182,9 @@ impl Cluster {
         let (from, to) = link;
         for letter in std::mem::take(self.links.entry(link).or_default()) {
             match letter {
-                Letter::Request(request) => self.step(from, |_| Input::Failed { to, sent: request.sent() }),
+                Letter::Request(request, _) => {
+                    self.step(from, |_| Input::Failed { to, sent: request.sent() });
+                }
                 Letter::Reply(_, sent) => self.step(to, |_| Input::Failed { to: from, sent }),
             }
         }
@@ -192,9 +210,7 @@ impl Cluster {
 
     pub(super) fn restart(&mut self, id: NodeId) {
         let now = self.now;
-        let machine = self.machine(id);
-        machine.core = Some(Core::new(machine.options.clone(), machine.disk.written.clone(), now));
-        machine.applied = 0;
+        self.machine(id).restart_at(now);
     }
 
     pub(super) fn lose(&mut self, id: NodeId, from: Index) {
@@ -236,6 +252,7 @@ impl Cluster {
         }
         self.carry_out(id, effects);
         self.apply(id);
+        self.machine(id).note_cluster();
         if self.autosync {
             self.sync(id, usize::MAX);
         }
@@ -248,7 +265,8 @@ impl Cluster {
                 self.tell(format!("{who} {}", words::event(event)));
             }
         }
-        for answer in words::answers(effects) {
+        let changes = effects.changes.iter().map(members::outcome);
+        for answer in words::answers(effects).into_iter().chain(changes) {
             self.tell(format!("{who} {answer}"));
         }
         if let Some(persist) = &effects.persist
@@ -269,7 +287,8 @@ impl Cluster {
                 args.data = SnapshotBytes(SNAPSHOT[offset..end].to_vec().into());
                 args.last = end == SNAPSHOT.len();
             }
-            self.send((id, to), Letter::Request(request));
+            let sender = Box::new(self.machine(id).sender(to));
+            self.send((id, to), Letter::Request(request, sender));
         }
         for (token, reply) in effects.replies {
             let asked = self.machine(id).asked.remove(&token);
@@ -286,7 +305,7 @@ impl Cluster {
             let who = format!("n{from}@{} {}", core.term(), words::role(core.role()));
             let lost = if is_cut { " (lost)" } else { "" };
             self.tell(match &letter {
-                Letter::Request(request) => format!("{who} -> n{to} {}{lost}", words::request(request)),
+                Letter::Request(request, _) => format!("{who} -> n{to} {}{lost}", words::request(request)),
                 Letter::Reply(reply, _) => format!("{who} -> n{to} re {}{lost}", words::reply(reply)),
             });
         }
@@ -328,6 +347,13 @@ impl Cluster {
 }
 
 impl Machine {
+    /// Starts with what the disk holds.
+    pub(super) fn restart_at(&mut self, now: Time) {
+        self.core = Some(Core::new(self.options.clone(), self.disk.written.clone(), now));
+        self.applied = 0;
+        self.asked.clear();
+    }
+
     fn status(&self, id: NodeId) -> String {
         let Some(core) = &self.core else { return format!("n{id} is down") };
         let (base, commit) = (core.base_index(), core.commit_index());
@@ -336,6 +362,8 @@ impl Machine {
         };
         let compacted = if base > 0 { format!("..{base} ") } else { String::new() };
         let (committed, rest) = (log(base + 1..=commit), log(commit + 1..=core.last_index()));
-        format!("n{id}@{} {} [{compacted}{committed} | {rest}]", core.term(), words::role(core.role()))
+        let role = words::role(core.role());
+        let standing = members::standing(core, &self.identity);
+        format!("n{id}@{} {role}{standing} [{compacted}{committed} | {rest}]", core.term())
     }
 }

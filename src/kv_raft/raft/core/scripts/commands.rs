@@ -51,6 +51,7 @@ impl Cluster {
             ["sync", id, steps] => self.sync(node(id), steps.parse().unwrap()),
             ["crash", id] => self.crash(node(id)),
             ["restart", id] => self.restart(node(id)),
+            ["wipe", id] => self.wipe(node(id)),
             ["log", id, ..] => self.log(node(id), &words[2..]),
             ["lose", id, from] => self.lose(node(id), setting(from).1 as Index),
             ["status"] => self.status(),
@@ -77,12 +78,20 @@ impl Cluster {
                 machine.disk.written.snapshot = Some(snapshot.clone());
                 Input::SnapshotSaved(snapshot)
             }
-            other => panic!("there is no command {other}"),
+            "found" => {
+                let count = setting(words[0]).1 as NodeId;
+                Input::Found(self.founding(id, count))
+            }
+            change => {
+                self.last_token += 1;
+                let change = self.change(change, words);
+                Input::Change { token: self.last_token, change }
+            }
         }
     }
 }
 
-fn node(word: &str) -> NodeId {
+pub(super) fn node(word: &str) -> NodeId {
     word.strip_prefix('n').unwrap_or_else(|| panic!("{word} is no node")).parse().unwrap()
 }
 

@@ -14,7 +14,7 @@ fn entry(entry: &Entry) -> String {
     match &entry.payload {
         Payload::Blank => format!("blank@{term}"),
         Payload::Command(command) => format!("{}@{term}", command.json().trim_matches('"')),
-        Payload::Membership(membership) => format!("voters{:?}@{term}", membership.voters),
+        Payload::Membership(membership) => format!("{}@{term}", super::members::membership(membership)),
     }
 }
 
