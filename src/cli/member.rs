@@ -152,7 +152,7 @@ impl Member {
 
 impl Options {
     async fn list(&self) -> Result<u8, Failure> {
-        let list = self.calls().list().await.map_err(failure)?;
+        let list = self.calls().list_with_leader().await.map_err(failure)?;
         if self.json {
             print_line(serde_json::to_string(&list).map_err(Failure::new)?)?;
         } else {

@@ -1,5 +1,7 @@
 //! `traitwire serve`.
 
+mod join;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -18,8 +20,10 @@ use traitwire_kv::kv_raft::rsm::{ConfigError, NodeConfig, RaftTiming, RsmOptions
 use traitwire_kv::kv_raft::server::Node;
 use traitwire_kv::kv_single::server::SingleKvServer;
 use traitwire_kv::services::kv::KvServer;
+use traitwire_kv::services::raft::ClusterId;
 use traitwire_kv::url::ServerUrl;
 
+use self::join::Joining;
 use super::Failure;
 use super::output::print_line;
 use super::signals::{Signals, stdin_closed};
@@ -63,9 +67,14 @@ pub(super) struct Serve {
     /// The folder of the node's data.
     #[arg(long, value_name = "DIR", default_value = "./traitwire-data")]
     data: PathBuf,
-    /// The name of the cluster, the same on all its nodes.
-    #[arg(long, default_value = "traitwire")]
-    cluster: String,
+    /// Join the cluster that the node at this URL belongs to. A node with an empty folder takes the name of the cluster and a free
+    /// id from it, and waits until it is added: see `member add` and `member replace`. Ignored by a node that has data.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["peers", "bootstrap", "memory"])]
+    join: Option<ServerUrl>,
+    /// The name of the cluster, the same on all its nodes. A data folder knows it, and so does the cluster of --join; otherwise the
+    /// default is `traitwire`.
+    #[arg(long)]
+    cluster: Option<String>,
     /// Keep nothing on disk: the keys are gone when the process ends. For trying out; a single server only.
     #[arg(long, conflicts_with_all = ["peers", "data"])]
     memory: bool,
@@ -163,9 +172,23 @@ fn listen_address(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The host of a URL.
+fn host(url: &str) -> Option<AllowedHost> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    authority.split('/').next()?.parse().ok()
+}
+
+/// Which node is to be served.
+struct Who {
+    id: u64,
+    cluster: String,
+    /// The cluster that an empty node is to join.
+    join: Option<ClusterId>,
+}
+
 impl Serve {
     pub(super) async fn run(self) -> Result<u8, Failure> {
-        let mut config = self.config()?;
+        let mut config = self.config().await?;
         // The limit is not raised for the child processes of other commands, which may use `select`.
         raise_descriptor_limit();
         // Bound but not listening yet: a taken address is noticed before the data is touched, and a client cannot connect
@@ -173,16 +196,16 @@ impl Serve {
         let socket = self.bind().await?;
         if self.memory {
             let server = self.options.allow(HttpServer::new(KvServer::new(SingleKvServer::new())));
-            let (listener, shutdown) = self.listen(socket, config.id)?;
+            let (listener, shutdown) = self.listen(socket, &config)?;
             tracing::warn!("serving from memory: the keys are gone when this process ends");
             return server.serve(listener, shutdown).await.map(|()| 0).map_err(Failure::new);
         }
         config.url = own_url(&socket);
         let id = config.id;
         let node = Arc::new(Node::start(&config).map_err(Failure::new)?);
-        let (listener, shutdown) = self.listen(socket, id)?;
+        let (listener, shutdown) = self.listen(socket, &config)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let server = self.allow_peers(self.options.allow(server(&node, &stopping)));
+        let server = self.allow_peers(self.options.allow(server(&node, &stopping)), node.clone());
         let shutdown = async {
             shutdown.await;
             stopping.store(true, Ordering::Relaxed);
@@ -198,7 +221,7 @@ impl Serve {
     }
 
     /// The settings of the node, if the arguments agree with each other.
-    fn config(&self) -> Result<NodeConfig, Failure> {
+    async fn config(&self) -> Result<NodeConfig, Failure> {
         let mut peers = BTreeMap::new();
         for (id, url) in &self.peers {
             if let Some(first) = peers.insert(*id, url.to_string()) {
@@ -206,13 +229,14 @@ impl Serve {
                 return Err(Failure::with_code(2, message));
             }
         }
+        let Who { id, cluster, join } = self.who().await?;
         let config = NodeConfig {
-            cluster: self.cluster.clone(),
-            id: self.own_id()?,
+            cluster,
+            id,
             peers,
             url: None,
             bootstrap: self.bootstrap,
-            join: None,
+            join,
             data: self.data.clone(),
             rsm: RsmOptions { snapshot_log_bytes: self.options.snapshot_log_bytes },
             timing: RaftTiming {
@@ -234,28 +258,28 @@ impl Serve {
         Ok(config)
     }
 
-    /// The node's id: the one of the command line, or else the one of the data folder.
-    fn own_id(&self) -> Result<u64, Failure> {
-        match self.id {
-            Some(id) => Ok(id),
-            None if self.memory => Ok(1),
-            None => {
-                let found = IdentityFile::read(&RealDisk::view(&self.data)).map_err(Failure::new)?;
-                Ok(found.map_or(1, |found| found.node))
-            }
+    /// Which node this is: what the command line says, or else the data folder, or else the cluster that is to be joined.
+    async fn who(&self) -> Result<Who, Failure> {
+        let who = |id, cluster: String| Who {
+            id: self.id.unwrap_or(id),
+            cluster: self.cluster.clone().unwrap_or(cluster),
+            join: None,
+        };
+        if !self.memory
+            && let Some(found) = IdentityFile::read(&RealDisk::view(&self.data)).map_err(Failure::new)?
+        {
+            return Ok(who(found.node, found.cluster));
         }
+        let Some(url) = &self.join else { return Ok(who(1, "traitwire".to_owned())) };
+        let Joining { id, cluster, cluster_id } = join::ask(url, self.id, self.cluster.as_deref()).await?;
+        Ok(Who { id, cluster, join: Some(cluster_id) })
     }
 
     /// Lets the node be called as the other nodes call it. Their names may lead to a loopback address.
-    fn allow_peers(&self, mut server: HttpServer) -> HttpServer {
-        for (_, url) in &self.peers {
-            let url = url.to_string();
-            let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-            if let Ok(host) = authority.split('/').next().unwrap_or_default().parse() {
-                server = server.allow_host(host);
-            }
-        }
-        server
+    fn allow_peers(&self, server: HttpServer, node: Arc<Node>) -> HttpServer {
+        let listed = self.peers.iter().filter_map(|(_, url)| host(url.as_str()));
+        let server = listed.fold(server, HttpServer::allow_host);
+        server.allow_changing_hosts(move || node.member_urls().iter().filter_map(|url| host(url)).collect())
     }
 
     async fn bind(&self) -> Result<TcpSocket, Failure> {
@@ -278,21 +302,21 @@ impl Serve {
     fn listen(
         &self,
         socket: TcpSocket,
-        id: u64,
+        config: &NodeConfig,
     ) -> Result<(TcpListener, impl Future<Output = ()> + use<>), Failure> {
         let cannot = |error| Failure::new(format!("cannot listen on {}: {error}", self.listen));
         let signals = Signals::new().map_err(Failure::new)?;
         let closed = stdin_closed(self.stop_with_stdin).map_err(Failure::new)?;
         let listener = socket.listen(BACKLOG).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let event = json!({ "event": "listening", "id": id, "url": format!("http://{address}") });
+        let event = json!({ "event": "listening", "id": config.id, "url": format!("http://{address}") });
         // Serving does not depend on whether somebody reads the line.
         let _unread = print_line(event);
-        self.log_start(address, id);
+        self.log_start(address, config);
         Ok((listener, stop_requested(signals, closed)))
     }
 
-    fn log_start(&self, address: SocketAddr, id: u64) {
+    fn log_start(&self, address: SocketAddr, config: &NodeConfig) {
         let version = env!("CARGO_PKG_VERSION");
         if self.memory {
             tracing::info!(version, listen = %address, "started");
@@ -300,7 +324,8 @@ impl Serve {
         }
         let peers: Vec<_> = self.peers.iter().map(|(id, url)| format!("{id}={url}")).collect();
         let (peers, data) = (peers.join(","), self.data.display());
-        tracing::info!(version, id, cluster = self.cluster, listen = %address, %data, peers, "started");
+        let (id, cluster) = (config.id, &config.cluster);
+        tracing::info!(version, id, cluster, listen = %address, %data, peers, "started");
     }
 }
 

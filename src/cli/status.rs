@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use traitwire::log::Excerpt;
 use traitwire::{Code, RpcClient, RpcError};
 use traitwire_kv::services::kv::{GetArgs, Kv, KvStub};
+use traitwire_kv::services::member::{MemberInfo, Members as _, MembersStub};
 use traitwire_kv::services::rsm::{Agreement, Rsm, RsmStub, StateCheck, StatusReply};
 
 use super::output::print_line;
@@ -17,7 +18,8 @@ const ANY_KEY: &str = "status";
 
 /// Show what the nodes are and how far they have come.
 ///
-/// A server that keeps its keys in memory, and so is part of no cluster, is shown with the role `memory`.
+/// The members of the cluster are shown that the nodes of --endpoints know. A server that keeps its keys in memory, and so is part of
+/// no cluster, is shown with the role `memory`. A node that needs an operator says why behind its URL; see also `member list`.
 ///
 /// Exit codes: 0 every node answers, and a leader is known; 1 a node does not answer, or none knows a leader; 2 wrong usage.
 /// With --json, each node is a line: an object of its status, or `{"url","error":{"code","message"}}`. If none knows a leader,
@@ -40,19 +42,15 @@ enum Answer {
     Memory,
 }
 
+/// What servers say, with their URLs.
+type Answers = Vec<(String, Result<Answer, RpcError>)>;
+
 impl Status {
     pub(super) async fn run(self) -> Result<u8, Failure> {
-        let mut asked = Vec::new();
-        for (url, client) in self.endpoints.clients(None) {
-            let time = self.timeout;
-            asked.push((url, tokio::spawn(async move { timeout(time, ask(client)).await })));
-        }
-        let mut answers = Vec::new();
-        for (url, asked) in asked {
-            let late = |_| RpcError::deadline_exceeded(format!("no answer within {:?}", self.timeout));
-            let answer = asked.await.map_err(Failure::new)?.map_err(late).flatten();
-            answers.push((url, answer));
-        }
+        let given: Vec<_> = self.endpoints.clients(None).collect();
+        let mut answers = self.ask_all(given.clone()).await?;
+        let others = self.other_members(&given, &answers).await;
+        answers.extend(self.ask_all(others).await?);
         self.print(&answers)?;
         let is_there = answers.iter().all(|(_, answer)| answer.is_ok());
         let knows_leader = |answer: &Answer| match answer {
@@ -65,7 +63,48 @@ impl Status {
         Ok(u8::from(!is_there))
     }
 
-    fn print(&self, answers: &[(String, Result<Answer, RpcError>)]) -> Result<(), Failure> {
+    /// Asks servers what they are, all at the same time.
+    async fn ask_all(&self, servers: Vec<(String, RpcClient)>) -> Result<Answers, Failure> {
+        let mut asked = Vec::new();
+        for (url, client) in servers {
+            let time = self.timeout;
+            asked.push((url, tokio::spawn(async move { timeout(time, ask(client)).await })));
+        }
+        let mut answers = Vec::new();
+        for (url, asked) in asked {
+            let late = |_| RpcError::deadline_exceeded(format!("no answer within {:?}", self.timeout));
+            let answer = asked.await.map_err(Failure::new)?.map_err(late).flatten();
+            answers.push((url, answer));
+        }
+        Ok(answers)
+    }
+
+    /// The members of the cluster that are not among the servers that were asked.
+    async fn other_members(
+        &self,
+        given: &[(String, RpcClient)],
+        answers: &Answers,
+    ) -> Vec<(String, RpcClient)> {
+        let id = |answer: &Result<Answer, RpcError>| match answer {
+            Ok(Answer::Node(status)) => Some(status.id),
+            Ok(Answer::Memory) | Err(_) => None,
+        };
+        let ids: Vec<_> = answers.iter().filter_map(|(_, answer)| id(answer)).collect();
+        let nodes = given.iter().zip(answers).filter(|(_, (_, answer))| id(answer).is_some());
+        for ((_, client), _) in nodes {
+            let list = timeout(self.timeout, MembersStub::new(client.clone()).list()).await;
+            let Ok(Ok(list)) = list else { continue };
+            let is_other = |member: &MemberInfo| {
+                let is_given = given.iter().any(|(url, _)| member.url.as_ref() == Some(url));
+                !ids.contains(&member.id) && !is_given
+            };
+            let others = list.members.into_iter().filter(is_other).filter_map(|member| member.url);
+            return others.map(|url| (url.clone(), RpcClient::builder(url).build())).collect();
+        }
+        Vec::new()
+    }
+
+    fn print(&self, answers: &Answers) -> Result<(), Failure> {
         let last_index = |answer: &Result<Answer, RpcError>| match answer {
             Ok(Answer::Node(status)) => Some(status.last_log_index),
             Ok(Answer::Memory) | Err(_) => None,

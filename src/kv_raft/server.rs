@@ -101,6 +101,13 @@ impl Node {
         status(self.id, &self.rsm)
     }
 
+    /// Where the members of the cluster are, this node included.
+    pub fn member_urls(&self) -> Vec<String> {
+        let membership = self.rsm.raft().membership();
+        let known = membership.borrow();
+        known.membership.members.iter().map(|member| member.url.clone()).collect()
+    }
+
     /// Whether the disk works.
     ///
     /// # Errors

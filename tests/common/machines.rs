@@ -53,6 +53,25 @@ impl Machines {
         machines
     }
 
+    /// Starts the first machines as a cluster; the others are left for later.
+    pub(crate) async fn start_cluster(&mut self, count: u64) {
+        let peers = self.peers(1..=count);
+        for id in 1..=count {
+            self.start_with_peers(id, &peers, &[]).await;
+        }
+        self.leader().await;
+    }
+
+    /// The machines whose nodes run.
+    pub(crate) fn ids_running(&self) -> Vec<u64> {
+        self.running.keys().copied().collect()
+    }
+
+    /// Kills a node and starts it again as it was started before.
+    pub(crate) async fn crash_and_restart(&mut self, id: u64) {
+        self.running.get_mut(&id).expect("it runs").restart().await;
+    }
+
     pub(crate) fn ids(&self) -> Vec<u64> {
         self.ports.keys().copied().collect()
     }

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -212,6 +213,17 @@ impl Host {
 pub(super) struct Access {
     origins: Vec<AllowedOrigin>,
     hosts: Vec<AllowedHost>,
+    changing_hosts: Option<ChangingHosts>,
+}
+
+/// Hosts that change while the server runs.
+#[derive(Clone)]
+struct ChangingHosts(Arc<dyn Fn() -> Vec<AllowedHost> + Send + Sync>);
+
+impl fmt::Debug for ChangingHosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((self.0)()).finish()
+    }
 }
 
 /// What a request may do that passes; its response must say so.
@@ -231,6 +243,13 @@ impl Access {
 
     pub(super) fn allow_host(&mut self, host: AllowedHost) {
         self.hosts.push(host);
+    }
+
+    pub(super) fn allow_changing_hosts(
+        &mut self,
+        hosts: impl Fn() -> Vec<AllowedHost> + Send + Sync + 'static,
+    ) {
+        self.changing_hosts = Some(ChangingHosts(Arc::new(hosts)));
     }
 
     /// Decides on a request by its head.
@@ -281,11 +300,15 @@ impl Access {
     /// Whether a page that claims to come from the server of this name does.
     fn allows_host(&self, address: LocalAddress, text: &str) -> bool {
         let Some(host) = Authority::parse(text) else { return false };
-        let is_listed = self.hosts.iter().any(|AllowedHost(listed)| {
+        let is_it = |AllowedHost(listed): &AllowedHost| {
             listed.host == host.host && (listed.port.is_none() || listed.port == host.port)
-        });
+        };
+        let is_listed = self.hosts.iter().any(is_it);
         // An application that serves the router under a name of its own need not list it.
-        is_listed || host.is_safe() || (address == LocalAddress::Unknown && self.hosts.is_empty())
+        is_listed
+            || host.is_safe()
+            || (address == LocalAddress::Unknown && self.hosts.is_empty())
+            || self.changing_hosts.as_ref().is_some_and(|hosts| (hosts.0)().iter().any(is_it))
     }
 }
 
@@ -372,6 +395,7 @@ mod tests {
         Access {
             origins: origins.iter().map(|origin| origin.parse().unwrap()).collect(),
             hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+            changing_hosts: None,
         }
     }
 
@@ -524,6 +548,22 @@ mod tests {
             );
             assert_eq!(access.check(LocalAddress::Other, &head).is_ok(), passes, "{method} {site} {mode}");
         }
+    }
+
+    #[test]
+    fn hosts_may_change_while_the_server_runs() {
+        let mut access = Access::default();
+        let hosts = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let read = hosts.clone();
+        access.allow_changing_hosts(move || read.lock().unwrap().clone());
+        let passes = |access: &Access| {
+            access.check(LocalAddress::Loopback, &head("POST", "/put", &[("host", "node-4:7101")])).is_ok()
+        };
+        assert!(!passes(&access));
+        hosts.lock().unwrap().push("node-4:7101".parse().unwrap());
+        assert!(passes(&access));
+        hosts.lock().unwrap().clear();
+        assert!(!passes(&access));
     }
 
     #[test]

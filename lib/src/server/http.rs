@@ -115,6 +115,16 @@ impl HttpServer {
         self
     }
 
+    /// The same for hosts that change while the server runs. They are asked for only about a request that nothing else allows.
+    #[must_use]
+    pub fn allow_changing_hosts(
+        mut self,
+        hosts: impl Fn() -> Vec<AllowedHost> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.access.allow_changing_hosts(hosts);
+        self
+    }
+
     /// Keeps methods whose names begin with `prefix`, such as `raft.`, for servers of the same cluster. Their calls and their
     /// bodies have limits of their own ([`Limits::concurrent_peer_calls`], [`Limits::peer_bodies_bytes`]), and the
     /// connections that they come on are closed last, so that clients cannot crowd them out. A batch counts as a peer's when

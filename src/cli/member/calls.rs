@@ -11,6 +11,9 @@ use traitwire_kv::services::member::{MemberErr, MemberList, Members as _, Member
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long to wait for a node that knows the leader: elections and restarts take less.
+const LEADER_TIME: Duration = Duration::from_secs(3);
+
 /// The members that a command calls. It learns of others from lists, since those that it was given may leave.
 pub(super) struct Calls {
     given: Vec<MembersStub>,
@@ -77,6 +80,19 @@ impl Calls {
                 MemberErr::NoAnswer { message: error.to_string(), submitted: true }
             }
             error => error,
+        }
+    }
+
+    /// The members, from a node that knows the leader if there is one soon.
+    pub(super) async fn list_with_leader(&mut self) -> Result<MemberList, MemberErr> {
+        let end = Instant::now() + self.time.min(LEADER_TIME);
+        loop {
+            let list = self.list().await?;
+            if list.leader.is_some() || Instant::now() + PAUSE >= end {
+                return Ok(list);
+            }
+            self.current += 1;
+            sleep(PAUSE).await;
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Known {
     created: Instant,
     /// When the client last began to ask who belongs to the cluster, in milliseconds after it was created.
     learned_ms: AtomicU64,
+    /// Whether the client has turned to another node since then: the members have probably changed.
+    has_moved: AtomicBool,
     /// Held by the call that asks, so that others wait for its answer instead of asking as well.
     learning: tokio::sync::Mutex<()>,
     newest: Mutex<Option<Newest>>,
@@ -120,6 +122,7 @@ impl Known {
             connect,
             created: Instant::now(),
             learned_ms: AtomicU64::new(0),
+            has_moved: AtomicBool::new(false),
             learning: tokio::sync::Mutex::default(),
             newest: Mutex::default(),
         }
@@ -157,6 +160,7 @@ impl Known {
             let following = || (1..=count).map(|step| (current + step) % count);
             let usable = following().find(|place| !nodes.all[*place].is_gone());
             nodes.current = usable.or_else(|| following().next()).unwrap_or(current);
+            self.has_moved.store(true, Ordering::Relaxed);
         }
     }
 
@@ -165,6 +169,7 @@ impl Known {
         let mut nodes = self.write();
         if let Some(place) = nodes.all.iter().position(|known| Arc::ptr_eq(known, node)) {
             nodes.current = place;
+            self.has_moved.store(true, Ordering::Relaxed);
         }
     }
 
@@ -259,14 +264,15 @@ impl Known {
 
     /// Asks for the members once more if that is due, without making the caller wait.
     pub(super) fn keep_learning(self: &Arc<Self>, from: &Arc<Node>) {
-        let learned_ms = self.learned_ms.load(Ordering::Relaxed);
-        if self.connect.is_none() || self.now_ms() < learned_ms + millis(LEARN_EVERY) {
+        let (now_ms, learned_ms) = (self.now_ms(), self.learned_ms.load(Ordering::Relaxed));
+        let is_due = now_ms >= learned_ms + millis(LEARN_EVERY) || self.has_moved.load(Ordering::Relaxed);
+        if self.connect.is_none() || !is_due {
             return;
         }
-        let now_ms = self.now_ms();
         let began =
             self.learned_ms.compare_exchange(learned_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed);
         if began.is_ok() {
+            self.has_moved.store(false, Ordering::Relaxed);
             let (known, from) = (self.clone(), from.clone());
             tokio::spawn(async move {
                 let _asking = known.learning.lock().await;
