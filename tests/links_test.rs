@@ -53,7 +53,7 @@ impl Cluster {
     }
 
     fn arguments_of(&self, id: u64) -> Vec<OsString> {
-        let mut peers = vec![format!("{id}=http://127.0.0.1:9")];
+        let mut peers = vec![format!("{id}=http://127.0.0.1:{id}")];
         let others = self.links.iter().filter(|((from, _), _)| *from == id);
         peers.extend(others.map(|((_, to), link)| format!("{to}={}", link.url())));
         let mut all: Vec<OsString> = vec!["--id".into(), id.to_string().into(), "--peers".into()];
@@ -142,7 +142,7 @@ async fn a_large_put_over_slow_links_deposes_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_follower_receives_a_snapshot_over_a_slow_link_under_load() {
-    let arguments = ["--snapshot-log-bytes", "400000"];
+    let arguments = ["--snapshot-log-bytes", "400000", "--bootstrap"];
     let mut cluster = Cluster::start(link(150, 4_000_000), &[1, 2], &arguments).await;
     let leader = cluster.leader().await;
     let client = cluster.client();

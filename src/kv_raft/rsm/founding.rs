@@ -312,7 +312,12 @@ impl View<'_> {
             Member { id: *id, incarnation, url: announced.unwrap_or_else(|| url.clone()), goal: Goal::Vote }
         };
         let learners = own.peers.keys().copied().filter(|id| !reachable.contains(id)).collect();
-        let members = own.peers.iter().map(member).collect();
+        let mut members: Vec<_> = own.peers.iter().map(member).collect();
+        let urls: BTreeSet<_> = members.iter().map(|member| &member.url).collect();
+        if urls.len() < members.len() {
+            // Nodes announce the same URL: those of this node's list differ.
+            members.iter_mut().zip(own.peers.values()).for_each(|(member, url)| member.url.clone_from(url));
+        }
         Membership { learners, members, ..Membership::of(reachable.iter().copied()) }
     }
 }

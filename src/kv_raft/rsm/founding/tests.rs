@@ -76,6 +76,19 @@ fn where_all_nodes_are_empty_the_one_with_the_lowest_id_founds_the_cluster() {
 }
 
 #[test]
+fn members_have_urls_of_their_own() {
+    let announces = |reply, url: &str| said(IdentifyReply { url: Some(url.to_owned()), ..reply });
+    let check = |second: &str, third: &str, expected: [&str; 3]| {
+        let answers = [(2, announces(empty(2), second)), (3, announces(empty(3), third))];
+        let Decision::Found(membership) = decide_with(&own(1, 1..=3), answers) else { panic!("it does not") };
+        assert_eq!(membership.members.iter().map(|member| &*member.url).collect::<Vec<_>>(), expected);
+    };
+    check("http://b:2", "http://c:3", ["http://n1:1", "http://b:2", "http://c:3"]);
+    check("http://b:2", "http://b:2", ["http://n1:1", "http://n2:1", "http://n3:1"]);
+    check("http://n1:1", "http://c:3", ["http://n1:1", "http://n2:1", "http://n3:1"]);
+}
+
+#[test]
 fn a_node_alone_founds_a_cluster_of_one() {
     let Decision::Found(membership) = decide_with(&own(7, [7]), []) else { panic!("it does not") };
     assert_eq!(membership.voters, [7]);

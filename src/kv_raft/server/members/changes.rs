@@ -75,7 +75,10 @@ impl MemberService {
             return Ok(unchanged(member.id));
         }
         // The caller may be anybody: only the node itself, at its URL, confirms that it is the one.
-        let node = identify(&url).await?;
+        let node = match identify(&url).await {
+            Ok(node) => node,
+            Err(error) => self.identify_where_it_is_reached(member.id, &url).await.ok_or(error)?,
+        };
         let unsuitable = |reason: String| MemberErr::Unsuitable { url: url.to_string(), reason };
         if (node.id, node.incarnation) != (member.id, member.incarnation) || node.incarnation.is_none() {
             return Err(unsuitable(format!("it is not node {} with that data folder", member.id)));
@@ -95,6 +98,15 @@ impl MemberService {
                 self.change(member.id, Change::Rejoin(member)).await
             }
         }
+    }
+
+    /// Asks a member at the URL at which this node reaches it: its command line may say that this is another one.
+    async fn identify_where_it_is_reached(&self, id: NodeId, announced: &ServerUrl) -> Option<IdentifyReply> {
+        let url: ServerUrl = self.others.urls().get(&id)?.parse().ok()?;
+        if url == *announced {
+            return None;
+        }
+        identify(&url).await.ok()
     }
 
     /// Refuses a member's place to another node while that member is alive: two nodes have the same id.
