@@ -220,7 +220,15 @@ impl Leadership {
         if is_joint {
             let may_append = self.transfer.is_none() && node.disk == DiskSpace::Free;
             if may_append && !node.has(Bug::NeverLeaveJoint) {
-                let next = node.membership().left();
+                let joint = node.membership();
+                let next = joint.left();
+                // What was heard of the old incarnation, known or not, says nothing of the new one.
+                let replaced = joint.incoming.as_deref().filter(|incoming| {
+                    joint.member(incoming.id).and_then(|old| old.incarnation) != incoming.incarnation
+                });
+                if let Some(replaced) = replaced {
+                    self.progress.remove(&replaced.id);
+                }
                 self.append_membership(node, next);
             }
             return;

@@ -171,18 +171,23 @@ pub(super) fn a_learner_is_promoted_once_it_has_caught_up() {
     assert_eq!((node.core.membership().is_joint(), node.core.last_index()), (true, last + 1));
 }
 
-/// Answers to the old incarnation say nothing of the new one.
+/// Answers to the old incarnation say nothing of the new one, also where the old one was never known.
 #[test]
 fn what_the_old_incarnation_has_does_not_count_for_the_new_one() {
-    let mut node = leader();
-    let old_round = node.rounds[&3];
-    change(&mut node, Change::Rejoin(Member { incarnation: Some(Incarnation(33)), ..member(3) }));
-    node.matched(2, 3);
-    assert_eq!(node.core.membership().learners, [3]);
-    let outcome = AppendOutcome::Matched(2);
-    let reply = AppendEntriesReply { term: node.core.term(), round: old_round, outcome, digest: None };
-    node.answer(3, Reply::Append(reply));
-    assert_eq!(node.core.progress(3).map(|(matched, _)| matched), Some(0));
+    let mut unnamed = Node::new(3, 4, &[4]);
+    unnamed.lead();
+    unnamed.matched(2, 2);
+    unnamed.matched(3, 2);
+    for mut node in [leader(), unnamed] {
+        let old_round = node.rounds[&3];
+        change(&mut node, Change::Rejoin(Member { incarnation: Some(Incarnation(33)), ..member(3) }));
+        node.matched(2, 3);
+        assert_eq!(node.core.membership().learners, [3]);
+        let outcome = AppendOutcome::Matched(2);
+        let reply = AppendEntriesReply { term: node.core.term(), round: old_round, outcome, digest: None };
+        node.answer(3, Reply::Append(reply));
+        assert_eq!(node.core.progress(3).map(|(matched, _)| matched), Some(0));
+    }
 }
 
 /// A voter that has less than it has acknowledged is treated like one whose folder was wiped.
