@@ -330,6 +330,30 @@ async fn after_large_replies_a_batch_starts_few_calls_at_once() {
     assert!(started < 50, "{started} of 100 calls were started");
 }
 
+/// While others ask, a batch with large replies pauses between its calls. A quick call takes several turns of the runtime, and each
+/// would otherwise wait for a large reply.
+#[tokio::test]
+async fn a_batch_with_large_replies_leaves_time_to_others() {
+    let server = start(Limits::default().reply_bytes(1 << 30).replies_bytes(1 << 30)).await;
+    let mut large = send(&server.address, "", &batch(200, "blob", 3_000_000)).await;
+    let reading = tokio::spawn(async move {
+        let mut bytes = vec![0; 1 << 20];
+        while large.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+    });
+    let quick_call = async || assert_eq!(post(&server.address, "store", "{\"letters\":\"\"}").await.0, 200);
+    let started = || server.held.started.load(Ordering::SeqCst);
+    while started() < 3 {
+        quick_call().await;
+    }
+    let before = started();
+    for _ in 0..10 {
+        quick_call().await;
+    }
+    let started = started() - before;
+    reading.abort();
+    assert!(started < 10, "{started} large replies were made during ten quick calls");
+}
+
 /// Calls are started as their caller reads: one that does not read makes the server do little.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_started_as_their_caller_reads() {
