@@ -68,6 +68,7 @@ pub(super) mod digests;
 mod driver;
 mod error;
 mod membership;
+pub(super) mod own_urls;
 mod problems;
 mod profile;
 mod sender_check;

@@ -115,6 +115,25 @@ async fn members_change_with_one_of_three_down() {
     machines.check(&[1, 2, 4]).await;
 }
 
+/// The id of a removed node may be given to a new one. That the other nodes were started with the URL of the old one does not hide
+/// the new one from them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_used_again() {
+    let mut machines = Machines::new(4);
+    machines.start_cluster(3).await;
+    machines.write(&[1, 2, 3], "before").await;
+    machines.kill(3).await;
+    machines.leader().await;
+    done(member(&machines, &[1, 2], &["remove", "3"]).await);
+    assert_eq!(join(&mut machines, 4, 1).await, 3, "it takes the lowest id above the others");
+    let url = machines.url(4);
+    done(member(&machines, &[1, 2], &["add", &url]).await);
+    assert_eq!(voters(&machines, &[4]).await, [1, 2, 3]);
+    machines.settled().await;
+    machines.write(&[4], "after").await;
+    machines.check(&[4]).await;
+}
+
 /// A leader that removes itself hands over, and its clients follow.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_removes_itself() {

@@ -262,9 +262,10 @@ impl Known {
         }
     }
 
-    /// Asks for the members once more if that is due, without making the caller wait.
-    pub(super) fn keep_learning(self: &Arc<Self>, from: &Arc<Node>) {
-        let (now_ms, learned_ms) = (self.now_ms(), self.learned_ms.load(Ordering::Relaxed));
+    /// Asks for the members once more if that is due, without making the caller wait, who knows the time.
+    pub(super) fn keep_learning(self: &Arc<Self>, from: &Arc<Node>, now: Instant) {
+        let now_ms = millis(now.saturating_duration_since(self.created)).max(1);
+        let learned_ms = self.learned_ms.load(Ordering::Relaxed);
         let is_due = now_ms >= learned_ms + millis(LEARN_EVERY) || self.has_moved.load(Ordering::Relaxed);
         if self.connect.is_none() || !is_due {
             return;

@@ -109,14 +109,15 @@ impl Shared {
         end: Option<Instant>,
         call: impl Future<Output = Result<T, ReplyErr>>,
     ) -> Result<T, ReplyErr> {
-        let soon = Instant::now() + TRY_TIME + tries.more_time;
+        let began = Instant::now();
+        let soon = began + TRY_TIME + tries.more_time;
         let until = end.map_or(soon, |end| end.min(soon));
         let result = within(Some(until), call).await;
         match &result {
             Err(ReplyErr::NoAnswer { .. }) => self.known.note_silence(node),
             Ok(_) | Err(_) => {
                 self.known.note_answer(node);
-                self.known.keep_learning(node);
+                self.known.keep_learning(node, began);
             }
         }
         match &result {

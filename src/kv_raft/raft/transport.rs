@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use traitwire::http::{HeaderName, HeaderValue};
@@ -11,6 +11,7 @@ use traitwire::{CoalesceLimits, PEER, Retry, RpcClient, RpcError, RpcResult};
 use traitwire_schema::Catalogue;
 
 use super::core::{Reply, Request};
+use super::own_urls::OwnUrls;
 use super::{KnownMembership, Profile};
 use crate::index::SERVICES;
 use crate::services::raft::{
@@ -63,7 +64,7 @@ pub struct RpcTransport {
     /// What this node is, where its folder says so.
     profile: Option<Arc<Profile>>,
     /// URLs that go before those in the membership.
-    own_urls: BTreeMap<NodeId, String>,
+    own_urls: Mutex<OwnUrls>,
     /// The ids that messages carry.
     ids: RwLock<Arc<Ids>>,
     peers: RwLock<BTreeMap<NodeId, Arc<Peer>>>,
@@ -96,7 +97,7 @@ impl RpcTransport {
             cluster: cluster.to_owned(),
             from,
             profile: None,
-            own_urls: urls.clone(),
+            own_urls: Mutex::new(OwnUrls::new(urls)),
             ids: RwLock::default(),
             peers: RwLock::new(peers),
         }
@@ -134,7 +135,7 @@ impl RpcTransport {
         let stub = RaftStub::new;
         let peer = |client: RpcClient| Peer { url: None, small: stub(client.clone()), large: stub(client) };
         let peers = clients.into_iter().map(|(id, client)| (id, Arc::new(peer(client)))).collect();
-        let own_urls = BTreeMap::new();
+        let own_urls = Mutex::default();
         let (ids, peers) = (RwLock::default(), RwLock::new(peers));
         Self { cluster: cluster.to_owned(), from, profile: None, own_urls, ids, peers }
     }
@@ -194,11 +195,13 @@ impl Transport for RpcTransport {
             incarnations: leaving_first.filter_map(incarnation).collect(),
         };
         *self.ids.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ids);
+        let mut own_urls = self.own_urls.lock().unwrap_or_else(PoisonError::into_inner);
+        own_urls.follow(&known.membership);
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         for member in members.filter(|member| member.id != self.from) {
-            let url = self.own_urls.get(&member.id).unwrap_or(&member.url);
+            let url = own_urls.of(member);
             match peers.get(&member.id) {
-                Some(peer) if peer.url.as_ref().is_none_or(|known| known == url) => {}
+                Some(peer) if peer.url.as_ref().is_none_or(|known| *known == *url) => {}
                 Some(_) | None => {
                     peers.insert(member.id, Arc::new(Peer::at(self.from, url)));
                 }

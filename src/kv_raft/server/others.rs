@@ -1,10 +1,11 @@
 //! The other nodes of the cluster, and how this node calls them on behalf of clients.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use traitwire::{Retry, RpcClient};
 
+use crate::kv_raft::raft::own_urls::OwnUrls;
 use crate::services::member::MembersStub;
 use crate::services::raft::{Membership, NodeId};
 use crate::services::rsm::RsmStub;
@@ -13,7 +14,7 @@ use crate::services::rsm::RsmStub;
 pub(super) struct Others {
     id: NodeId,
     /// URLs from the command line, which go before those in the membership.
-    own_urls: BTreeMap<NodeId, String>,
+    own_urls: Mutex<OwnUrls>,
     nodes: RwLock<BTreeMap<NodeId, Other>>,
 }
 
@@ -36,29 +37,35 @@ impl Others {
     pub(super) fn at(id: NodeId, urls: &BTreeMap<NodeId, String>) -> Self {
         let others = urls.iter().filter(|(peer, _)| **peer != id);
         let nodes = others.map(|(peer, url)| (*peer, connect(id, url))).collect();
-        Self { id, own_urls: urls.clone(), nodes: RwLock::new(nodes) }
+        Self { id, own_urls: Mutex::new(OwnUrls::new(urls)), nodes: RwLock::new(nodes) }
     }
 
     /// The nodes that these clients reach.
     pub(super) fn over(id: NodeId, clients: impl IntoIterator<Item = (NodeId, RpcClient)>) -> Self {
         let nodes = clients.into_iter().map(|(peer, client)| (peer, Other::new(None, client))).collect();
-        Self { id, own_urls: BTreeMap::new(), nodes: RwLock::new(nodes) }
+        Self { id, own_urls: Mutex::default(), nodes: RwLock::new(nodes) }
     }
 
     /// Takes in who belongs to the cluster now. Nodes that have left are forgotten, unless the membership says nothing about
     /// where its nodes are.
     pub(super) fn follow(&self, membership: &Membership) {
+        let mut own_urls = self.own_urls();
+        own_urls.follow(membership);
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         nodes.retain(|node, _| membership.has(*node) || membership.members.is_empty());
         for member in membership.members.iter().filter(|member| member.id != self.id) {
-            let url = self.own_urls.get(&member.id).unwrap_or(&member.url);
+            let url = own_urls.of(member);
             match nodes.get(&member.id) {
-                Some(other) if other.url.as_ref().is_none_or(|known| known == url) => {}
+                Some(other) if other.url.as_ref().is_none_or(|known| *known == *url) => {}
                 Some(_) | None => {
                     nodes.insert(member.id, connect(self.id, url));
                 }
             }
         }
+    }
+
+    fn own_urls(&self) -> MutexGuard<'_, OwnUrls> {
+        self.own_urls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get<T>(&self, node: NodeId, stub: impl FnOnce(&Other) -> T) -> Option<T> {
@@ -82,9 +89,10 @@ impl Others {
 
     /// Where the nodes are, this one included if that is known.
     pub(super) fn urls(&self) -> BTreeMap<NodeId, String> {
+        let own = self.own_urls().get(self.id).map(|url| (self.id, url.to_owned()));
         let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
         let others = nodes.iter().filter_map(|(node, other)| Some((*node, other.url.clone()?)));
-        others.chain(self.own_urls.get(&self.id).map(|url| (self.id, url.clone()))).collect()
+        others.chain(own).collect()
     }
 }
 
