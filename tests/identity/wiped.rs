@@ -35,6 +35,7 @@ async fn a_node_that_is_wiped_while_the_leader_is_down_does_not_vote() {
     let leader = machines.leader().await;
     let [wiped, behind] = [leader % 3 + 1, (leader + 1) % 3 + 1];
     // One follower misses what the leader and the other one acknowledge.
+    machines.settled().await;
     machines.kill(behind).await;
     machines.write(&[leader, wiped], "without one").await;
     machines.kill(leader).await;

@@ -17,7 +17,7 @@ pub(super) struct Own {
     pub(super) protocol: u32,
     pub(super) id: NodeId,
     pub(super) incarnation: Incarnation,
-    /// The cluster that the node belonged to before its log was lost.
+    /// The cluster that the node belongs to although it has nothing of its log: it was lost, or has not come yet.
     pub(super) cluster_id: Option<ClusterId>,
     /// The URLs of all nodes, including this one.
     pub(super) peers: BTreeMap<NodeId, String>,
@@ -72,7 +72,7 @@ pub(super) enum Wait {
     DifferentLists { own: Vec<NodeId>, others: Vec<String> },
     /// Nodes wait to be added to a cluster instead of founding one.
     Joining(Vec<String>),
-    /// This node has lost its log, and nobody has one.
+    /// This node belongs to a cluster of whose log nobody has anything.
     LogLost { cluster_id: ClusterId },
 }
 
@@ -124,7 +124,7 @@ impl fmt::Display for Wait {
             ),
             Self::OtherCluster { own, others } => write!(
                 formatter,
-                "this node belongs to the cluster {own} and has lost its log, but {}: check the URLs in --peers; to give it to \
+                "this node belongs to the cluster {own} and has nothing of its log, but {}: check the URLs in --peers; to give it to \
                  another cluster, start it with an empty folder",
                 others.join(", ")
             ),
@@ -142,7 +142,7 @@ impl fmt::Display for Wait {
             ),
             Self::LogLost { cluster_id } => write!(
                 formatter,
-                "this node belongs to the cluster {cluster_id} and has lost its log, and no other node has data: bring back a data \
+                "this node belongs to the cluster {cluster_id} and has nothing of its log, and no other node has data: bring back a data \
                  folder, or move the folders of all nodes away to found a new cluster"
             ),
         }

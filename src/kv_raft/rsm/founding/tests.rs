@@ -181,7 +181,7 @@ fn a_node_that_has_lost_its_log_founds_nothing() {
     let lost = |bootstrap| Own { bootstrap, cluster_id: Some(CLUSTER), ..own(1, 1..=3) };
     for lost in [lost(false), lost(true)] {
         let decision = decide_with(&lost, [(2, said(empty(2))), (3, said(empty(3)))]);
-        waits(decision, &["lost its log", "no other node has data"]);
+        waits(decision, &["nothing of its log", "no other node has data"]);
         let decision = decide_with(&lost, [(2, said(empty(2))), (3, unreachable())]);
         waits(decision, &["node 3"]);
         let decision = decide_with(&lost, [(2, said(empty(2))), (3, said(with_data(3)))]);
