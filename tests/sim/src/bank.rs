@@ -7,7 +7,7 @@ use traitwire_kv::kv_raft::raft::core::Bug;
 
 use crate::host_bug::HostBug;
 use crate::plan::SeededBug;
-use crate::run::{guard, run_seed};
+use crate::run::{guard, run_seed, run_with_changes};
 use crate::scenarios;
 use crate::stack::{self, StackPlan};
 use crate::violation::Violation;
@@ -40,8 +40,8 @@ pub struct Entry {
 
 /// All bugs.
 pub fn all() -> Vec<SeededBug> {
-    let core = Bug::ALL.into_iter().map(SeededBug::Core);
-    let host = HostBug::ALL.into_iter().map(SeededBug::Host);
+    let core = Bug::ALL.into_iter().chain(Bug::MEMBERSHIP).map(SeededBug::Core);
+    let host = HostBug::ALL.into_iter().chain(HostBug::MEMBERSHIP).map(SeededBug::Host);
     core.chain(host).chain(ServiceBug::ALL.into_iter().map(SeededBug::Service)).collect()
 }
 
@@ -79,6 +79,15 @@ fn scenario_for(bug: SeededBug) -> Option<(&'static str, Scenario)> {
     })
 }
 
+/// Whether a bug shows only where the membership changes.
+fn needs_changes(bug: SeededBug) -> bool {
+    match bug {
+        SeededBug::Core(bug) => Bug::MEMBERSHIP.contains(&bug),
+        SeededBug::Host(bug) => HostBug::MEMBERSHIP.contains(&bug),
+        SeededBug::Service(_) => false,
+    }
+}
+
 /// Looks for a bug.
 pub fn find(bug: SeededBug, seeds_max: u64) -> Entry {
     let killer = match scenario_for(bug) {
@@ -86,6 +95,11 @@ pub fn find(bug: SeededBug, seeds_max: u64) -> Entry {
             first(by, SCENARIO_SEEDS_MAX, |seed| guard(|| scenario(seed, Some(bug))).err())
         }
         None => match bug {
+            SeededBug::Core(_) | SeededBug::Host(_) if needs_changes(bug) => {
+                first("runs with changes of the membership", seeds_max, |seed| {
+                    run_with_changes(seed, Some(bug)).violation
+                })
+            }
             SeededBug::Core(_) | SeededBug::Host(_) => {
                 first("random runs", seeds_max, |seed| run_seed(seed, Some(bug)).violation)
             }

@@ -2,12 +2,14 @@
 
 mod ends;
 mod host;
+mod idle;
 mod look;
+mod members;
 mod serve;
 mod snapshot;
 
 use traitwire_kv::kv_raft::raft::core::{Core, Input, Reply, Request, Sent, Time};
-use traitwire_kv::services::raft::NodeId;
+use traitwire_kv::services::raft::{NodeId, Sender};
 
 use crate::client::{ClientEvent, Clients};
 use crate::clock::Clock;
@@ -18,6 +20,7 @@ use crate::machine::mix;
 use crate::nemesis::{Fault, Undo};
 use crate::network::{Network, at, draw};
 use crate::node::{CallId, Life, Node};
+use crate::operator::Operators;
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::trace::Trace;
@@ -39,6 +42,8 @@ pub struct Cluster {
     window: (u64, u64),
     /// Whether faults and clients have come to their end.
     pub(crate) calm: bool,
+    /// Who changes the membership, if anybody does.
+    pub(crate) operators: Option<Box<Operators>>,
 }
 
 /// So many events in so short a time are a storm.
@@ -68,6 +73,14 @@ pub struct Counts {
     pub crashes: u64,
     /// Commands that were proposed and not refused.
     pub proposals: u64,
+    /// Changes of the membership that took effect, as the node said that was asked for them.
+    pub changes: u64,
+    /// Configurations in which the voters change that a leader began.
+    pub joint: u64,
+    /// Data folders that were wiped.
+    pub wipes: u64,
+    /// Messages that were kept from a core because of who sent them, or for whom they were.
+    pub refused_senders: u64,
 }
 
 /// What happens.
@@ -82,6 +95,10 @@ pub(crate) enum Event {
     Fault,
     /// A fault ends.
     Undo(Undo),
+    /// The operator of a cluster does something.
+    Operator(usize),
+    /// A node whose folder was wiped asks to be a member again.
+    Rejoin(NodeId),
 }
 
 impl Event {
@@ -93,6 +110,8 @@ impl Event {
             Self::Start(_) => 3,
             Self::Fault => 4,
             Self::Undo(_) => 5,
+            Self::Operator(_) => 0x0C,
+            Self::Rejoin(_) => 0x0D,
             Self::Node(id, _) => 5 + id,
         }
     }
@@ -100,7 +119,7 @@ impl Event {
 
 /// What happens at a node. Where it belongs to one life of the node, that is named.
 pub(crate) enum NodeEvent {
-    Request { from: NodeId, call: CallId, request: Request },
+    Request { from: NodeId, call: CallId, request: Request, sender: Option<Box<Sender>> },
     Reply { from: NodeId, call: CallId, reply: Reply },
     Broken { call: CallId },
     SnapshotGone { of: u64, to: NodeId, sent: Sent },
@@ -142,15 +161,22 @@ impl Cluster {
             nodes,
             network: Network::new(plan.nodes, plan.profile),
             clients: Clients::new(plan.load, plan.nodes),
-            invariants: Invariants::new(plan.nodes),
+            invariants: Invariants::new(plan.nodes, plan.changes.is_some()),
             trace,
             counts: Counts::default(),
             window: (0, 0),
             calm: false,
+            operators: None,
             plan,
         };
+        if let Some(changes) = cluster.plan.changes {
+            cluster.prepare_clusters(&changes);
+        }
         for id in cluster.plan.node_ids() {
             cluster.start(id)?;
+        }
+        if let Some(changes) = cluster.plan.changes {
+            cluster.found_clusters(&changes)?;
         }
         for client in 0..cluster.clients.count() {
             let after_us = cluster.clients.think_us(&mut cluster.random);
@@ -234,12 +260,16 @@ impl Cluster {
                 self.undo(undo);
                 Ok(())
             }
+            Event::Operator(cluster) => self.operate(cluster),
+            Event::Rejoin(id) => self.rejoin(id),
         }
     }
 
     fn at_node(&mut self, id: NodeId, event: NodeEvent) -> Result<(), Violation> {
         match event {
-            NodeEvent::Request { from, call, request } => return self.at_request(id, from, call, request),
+            NodeEvent::Request { from, call, request, sender } => {
+                return self.at_request(id, (from, call), request, sender.as_deref());
+            }
             NodeEvent::Client(operation) => return self.serve(id, operation),
             NodeEvent::Reply { .. }
             | NodeEvent::Broken { .. }
@@ -323,7 +353,8 @@ impl Cluster {
                 (restored.entries.last().map_or(restored.base_term, |it| it.term), None);
         }
         let seed = mix(mix(self.plan.seed, id), number);
-        let options = self.plan.options(id, seed);
+        let options = self.options_of(id, seed);
+        self.misread_membership(id, &mut restored);
         let now = Time(self.nodes[at(id)].clock.read(self.now));
         let life =
             Life::begin(number, opened.storage, restored, |restored| Core::new(options, restored, now));
@@ -332,9 +363,10 @@ impl Cluster {
             format!("n{id} starts: term {}, log {}..={}", core.term(), core.base_index(), core.last_index())
         });
         self.node(id).life = Some(Box::new(life));
+        self.follow_contacts(id);
         self.set_timer(id);
         self.apply_soon(id);
-        Ok(())
+        if self.plan.changes.is_some() { self.found_anew(id) } else { Ok(()) }
     }
 
     pub(crate) fn add_next_fault(&mut self) {

@@ -35,10 +35,33 @@ pub enum HostBug {
     SnapshotPassedOver,
     /// Entries are applied as they are appended.
     ApplyBeforeCommitted,
+    /// A node whose folder was wiped has the incarnation that it had before.
+    WipedKeepsIncarnation,
+    /// A node whose folder was wiped founds a cluster of its own, under the id of the one that it belonged to.
+    WipedNodeFounds,
+    /// A node believes the list of peers that it is started with over the membership in its log.
+    ArgumentsOverLog,
+    /// A node starts with the newest membership that it has applied instead of the newest one in its log (the zombie members of
+    /// etcd, which had two stores for them).
+    MembershipInTwoPlaces,
+    /// A node that was admitted to a cluster keeps the cluster's id in memory alone.
+    ClusterIdInMemory,
+    /// A node that refuses to talk to a candidate is counted as one that votes for it.
+    RefusalIsVote,
 }
 
 impl HostBug {
-    /// All of them.
+    /// Those that need changes of the membership, which are not in [`Self::ALL`].
+    pub const MEMBERSHIP: [Self; 6] = [
+        Self::WipedKeepsIncarnation,
+        Self::WipedNodeFounds,
+        Self::ArgumentsOverLog,
+        Self::MembershipInTwoPlaces,
+        Self::ClusterIdInMemory,
+        Self::RefusalIsVote,
+    ];
+
+    /// All the others.
     pub const ALL: [Self; 16] = [
         Self::ConfirmBeforeSync,
         Self::IgnoreFailedSync,

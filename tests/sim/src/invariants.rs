@@ -1,44 +1,68 @@
 //! What must hold after every event. Each check looks at what the event has changed, never at whole logs, so that all of
 //! them together cost little.
 
+mod disks;
+pub(crate) mod members;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use traitwire_kv::kv_raft::raft::core::{
-    Core, Effects, Event, Op, ReadOutcome, Reply, Request, Restored, Role, Token,
-};
+use traitwire_kv::kv_raft::raft::core::{Core, Effects, Event, Op, ReadOutcome, Reply, Request, Role, Token};
 use traitwire_kv::services::raft::{
-    AppendEntriesReply, AppendOutcome, Entry, Index, InstallSnapshotReply, NodeId, Payload, SnapshotMeta,
-    SnapshotProgress, Term,
+    AppendEntriesReply, AppendOutcome, Entry, Index, InstallSnapshotReply, Membership, NodeId, Payload,
+    SnapshotMeta, SnapshotProgress, Term,
 };
 
-use crate::machine::{CommandId, hash_text, mix};
+use crate::machine::{CommandId, hash_text};
 use crate::network::at;
 use crate::shadow::Shadow;
 use crate::violation::{Rule, Violation, ensure};
+pub(crate) use members::Body;
+use members::hash_membership;
 
 /// What the world knows that no single node does.
 pub(crate) struct Invariants {
-    watched: Vec<Watched>,
-    leaders: BTreeMap<Term, NodeId>,
-    /// Whom a node has voted for in a term, as far as anybody was told.
-    votes: BTreeMap<(NodeId, Term), NodeId>,
-    /// By index: the entries that were ever there, one a term.
-    entries: Vec<Vec<Seen>>,
-    /// By index, from 1 on: what is committed.
-    committed: Vec<Committed>,
-    /// By index, from 1 on: what the state is after that entry.
-    states: Vec<u64>,
+    /// Everything that ever had a folder of its own, those whose folder is gone included.
+    bodies: Vec<Watched>,
+    /// By place: which of them the node there is.
+    current: Vec<Body>,
+    /// What is known of each cluster.
+    books: [Book; 2],
+    /// Whether the membership changes.
+    with_changes: bool,
     applied: BTreeMap<CommandId, Index>,
     never: BTreeSet<CommandId>,
     /// What was committed when a read was asked for.
     reads: BTreeMap<Token, Index>,
 }
 
+/// What is known of a cluster.
+#[derive(Default)]
+struct Book {
+    leaders: BTreeMap<Term, Body>,
+    /// Whom a node has voted for in a term, as far as anybody was told.
+    votes: BTreeMap<(Body, Term), Body>,
+    /// By index: the entries that were ever there, one a term.
+    entries: Vec<Vec<Seen>>,
+    /// By index, from 1 on: what is committed.
+    committed: Vec<Committed>,
+    /// By index, from 1 on: what the state is after that entry.
+    states: Vec<u64>,
+    /// The memberships that are committed, with their indices, in order.
+    memberships: Vec<(Index, Membership)>,
+    /// The memberships that were appended after the last of those, by whomever.
+    proposed: Vec<(Index, Membership)>,
+    /// The membership by which the last entry was committed.
+    deciders: Option<Membership>,
+}
+
 /// What is remembered of a node.
 #[derive(Clone, Default)]
 struct Watched {
+    /// The cluster that it belongs to.
+    cluster: usize,
+    /// The index of the newest membership in its log; 0 for none.
+    newest_membership: Index,
     term: Term,
     commit: Index,
     disk: Shadow,
@@ -63,41 +87,56 @@ struct Committed {
 }
 
 impl Invariants {
-    pub(crate) fn new(nodes: u64) -> Self {
+    pub(crate) fn new(nodes: u64, with_changes: bool) -> Self {
         Self {
-            watched: (0..nodes).map(|_| Watched::default()).collect(),
-            leaders: BTreeMap::new(),
-            votes: BTreeMap::new(),
-            entries: Vec::new(),
-            committed: Vec::new(),
-            states: Vec::new(),
+            bodies: (0..nodes).map(|_| Watched::default()).collect(),
+            current: (1..=nodes).map(at).collect(),
+            books: [Book::default(), Book::default()],
+            with_changes,
             applied: BTreeMap::new(),
             never: BTreeSet::new(),
             reads: BTreeMap::new(),
         }
     }
 
-    /// How many entries are committed.
-    pub(crate) fn committed_index(&self) -> Index {
-        self.committed.len() as u64
+    /// How many entries of a cluster are committed.
+    pub(crate) fn committed_index(&self, cluster: usize) -> Index {
+        self.books[cluster].committed.len() as u64
+    }
+
+    fn book(&self, body: Body) -> &Book {
+        &self.books[self.bodies[body].cluster]
+    }
+
+    fn book_mut(&mut self, body: Body) -> &mut Book {
+        &mut self.books[self.bodies[body].cluster]
     }
 
     /// A node has taken a step.
-    pub(crate) fn after_step(&mut self, core: &Core, effects: &Effects) -> Result<(), Violation> {
-        let id = core.id();
-        self.check_progress(core)?;
+    pub(crate) fn after_step(
+        &mut self,
+        place: NodeId,
+        core: &Core,
+        effects: &Effects,
+    ) -> Result<(), Violation> {
+        let (id, body) = (core.id(), self.current[at(place)]);
+        let newest = self.bodies[body].newest_membership;
+        self.check_progress(body, core)?;
         for op in effects.persist.iter().flat_map(|persist| &persist.ops) {
-            self.note_op(core, op)?;
+            self.note_op(body, core, op)?;
+        }
+        if self.with_changes {
+            self.check_membership(body, core, effects)?;
         }
         for event in &effects.events {
             if let Event::State { role: Role::Leader, term, .. } = event {
-                self.note_leader(core, *term)?;
+                self.note_leader(body, core, newest, *term)?;
             }
         }
-        for (to, request) in &effects.requests {
+        for (_, request) in &effects.requests {
             // A candidate's request tells of its vote for itself.
             if let Request::Vote(args) = request {
-                self.note_vote(id, args.term, id, *to)?;
+                self.note_vote(body, args.term, body)?;
             }
         }
         for (token, outcome) in &effects.reads {
@@ -110,9 +149,9 @@ impl Invariants {
         Ok(())
     }
 
-    fn check_progress(&mut self, core: &Core) -> Result<(), Violation> {
+    fn check_progress(&mut self, body: Body, core: &Core) -> Result<(), Violation> {
         let (id, term, commit) = (core.id(), core.term(), core.commit_index());
-        let watched = &mut self.watched[at(id)];
+        let watched = &mut self.bodies[body];
         ensure(term >= watched.term, Rule::NeverBack, || {
             format!("node {id} was in term {} and is in {term}", watched.term)
         })?;
@@ -127,19 +166,25 @@ impl Invariants {
         watched.commit = commit;
         let mut grew = false;
         for index in news {
-            grew |= self.note_commit(core, index)?;
+            grew |= self.note_commit(body, core, index)?;
         }
-        if grew { self.check_durable() } else { Ok(()) }
+        if grew { self.check_durable(self.bodies[body].cluster) } else { Ok(()) }
     }
 
     /// A node takes an entry as committed. Says whether it is the first to do so.
-    fn note_commit(&mut self, core: &Core, index: Index) -> Result<bool, Violation> {
+    fn note_commit(&mut self, body: Body, core: &Core, index: Index) -> Result<bool, Violation> {
         // What a snapshot has brought was compared when it was installed.
         let Some(entry) = core.entry(index) else { return Ok(false) };
         let found = Committed { term: entry.term, payload: hash_entry(entry), by_term: core.term() };
-        let Some(known) = self.committed.get(place(index)) else {
-            assert_eq!(place(index), self.committed.len(), "entries are committed in order");
-            self.committed.push(found);
+        let with_changes = self.with_changes;
+        let newest = self.bodies[body].newest_membership;
+        let book = self.book_mut(body);
+        let Some(known) = book.committed.get(place(index)) else {
+            assert_eq!(place(index), book.committed.len(), "entries are committed in order");
+            book.committed.push(found);
+            if with_changes {
+                book.note_decision(core, newest, index, entry);
+            }
             return Ok(true);
         };
         let same = (known.term, known.payload) == (found.term, found.payload);
@@ -154,26 +199,37 @@ impl Invariants {
     }
 
     /// What is committed last is on a majority of disks, and so all before it.
-    fn check_durable(&self) -> Result<(), Violation> {
-        let index = self.committed_index();
-        let Some(Committed { term, .. }) = self.committed.last() else { return Ok(()) };
-        let holders = self.watched.iter().filter(|watched| watched.disk.has(index, *term)).count();
-        ensure(2 * holders > self.watched.len(), Rule::DurableQuorum, || {
-            let nodes = self.watched.len();
+    fn check_durable(&self, cluster: usize) -> Result<(), Violation> {
+        let book = &self.books[cluster];
+        let index = book.committed.len() as u64;
+        let Some(Committed { term, .. }) = book.committed.last() else { return Ok(()) };
+        if let Some(deciders) = &book.deciders {
+            return self.check_quorum_of(deciders, index, *term);
+        }
+        let holders = self.bodies.iter().filter(|watched| watched.disk.has(index, *term)).count();
+        ensure(2 * holders > self.bodies.len(), Rule::DurableQuorum, || {
+            let nodes = self.bodies.len();
             format!("entry {index} of term {term} is committed and on {holders} of {nodes} disks")
         })
     }
 
-    fn note_leader(&mut self, core: &Core, term: Term) -> Result<(), Violation> {
+    /// A node has begun to lead. The configuration that it went by until then comes from the entry `newest`.
+    fn note_leader(&mut self, body: Body, core: &Core, newest: Index, term: Term) -> Result<(), Violation> {
         let id = core.id();
-        let leader = *self.leaders.entry(term).or_insert(id);
-        ensure(leader == id, Rule::OneLeader, || format!("nodes {leader} and {id} both lead term {term}"))?;
-        self.note_vote(id, term, id, id)?;
-        let index = self.committed.partition_point(|committed| committed.by_term < term) as u64;
+        let leader = *self.book_mut(body).leaders.entry(term).or_insert(body);
+        ensure(leader == body, Rule::OneLeader, || {
+            format!("nodes {} and {} both lead term {term}", leader + 1, body + 1)
+        })?;
+        self.note_vote(body, term, body)?;
+        if self.with_changes {
+            self.check_election(body, core, newest, term)?;
+        }
+        let committed = &self.book(body).committed;
+        let index = committed.partition_point(|committed| committed.by_term < term) as u64;
         if index <= core.base_index() {
             return Ok(());
         }
-        let needed = self.committed[place(index)].term;
+        let needed = committed[place(index)].term;
         let has = core.entry(index).map(|entry| entry.term);
         ensure(has == Some(needed), Rule::LeaderCompleteness, || {
             format!(
@@ -182,19 +238,19 @@ impl Invariants {
         })
     }
 
-    fn note_vote(&mut self, voter: NodeId, term: Term, vote: NodeId, told: NodeId) -> Result<(), Violation> {
-        let first = *self.votes.entry((voter, term)).or_insert(vote);
+    fn note_vote(&mut self, voter: Body, term: Term, vote: Body) -> Result<(), Violation> {
+        let first = *self.book_mut(voter).votes.entry((voter, term)).or_insert(vote);
         ensure(first == vote, Rule::OneVote, || {
-            format!(
-                "node {voter} has voted for {first} in term {term}, and tells {told} that it votes for {vote}"
-            )
+            let (voter, first, vote) = (voter + 1, first + 1, vote + 1);
+            format!("node {voter} has voted for {first} in term {term}, and says that it votes for {vote}")
         })
     }
 
     /// A node answers another.
-    pub(crate) fn on_answer(&mut self, from: NodeId, to: NodeId, reply: &Reply) -> Result<(), Violation> {
+    pub(crate) fn on_answer(&mut self, from: NodeId, to: Body, reply: &Reply) -> Result<(), Violation> {
+        let body = self.current[at(from)];
         let (term, acknowledged) = match reply {
-            Reply::Vote(vote) if vote.granted => return self.note_vote(from, vote.term, to, to),
+            Reply::Vote(vote) if vote.granted => return self.note_vote(body, vote.term, to),
             Reply::Append(AppendEntriesReply { term, outcome: AppendOutcome::Matched(index), .. }) => {
                 (*term, *index)
             }
@@ -212,18 +268,18 @@ impl Invariants {
                 return Ok(());
             }
         };
-        let Watched { term: now, disk, .. } = &self.watched[at(from)];
+        let Watched { term: now, disk, .. } = &self.bodies[body];
         // A later leader may have removed what was acknowledged to an earlier one, if it was not committed.
         ensure(term < *now || disk.last_index() >= acknowledged, Rule::DurableAnswer, || {
-            format!("node {from} acknowledges entry {acknowledged} to {to}, and its disk has {disk}")
+            format!("node {from} acknowledges entry {acknowledged} to {}, and its disk has {disk}", to + 1)
         })
     }
 
     /// A node is to write something.
-    fn note_op(&mut self, core: &Core, op: &Op) -> Result<(), Violation> {
+    fn note_op(&mut self, body: Body, core: &Core, op: &Op) -> Result<(), Violation> {
         match op {
-            Op::Append { first, entries } => self.note_entries(core, *first, entries)?,
-            Op::Install { snapshot, .. } => self.check_snapshot(core.id(), snapshot)?,
+            Op::Append { first, entries } => self.note_entries(body, core, *first, entries)?,
+            Op::Install { snapshot, .. } => self.check_snapshot(body, core.id(), snapshot)?,
             Op::Vote { .. } | Op::Truncate(_) | Op::SnapshotPiece { .. } | Op::Compact { .. } => {}
         }
         let light = match op {
@@ -231,33 +287,46 @@ impl Invariants {
             Op::SnapshotPiece { .. } => return Ok(()),
             other => other.clone(),
         };
-        self.watched[at(core.id())].unsynced.push(light);
+        if self.with_changes {
+            self.bodies[body].follow_memberships(core, &light);
+        }
+        self.bodies[body].unsynced.push(light);
         Ok(())
     }
 
-    fn note_entries(&mut self, core: &Core, first: Index, entries: &[Entry]) -> Result<(), Violation> {
+    fn note_entries(
+        &mut self,
+        body: Body,
+        core: &Core,
+        first: Index,
+        entries: &[Entry],
+    ) -> Result<(), Violation> {
         let mut prev_term = match core.entry(first - 1) {
             Some(entry) => entry.term,
             // The base of the log, which is committed.
             None => (first - 1)
                 .checked_sub(1)
-                .and_then(|at| self.committed.get(at as usize))
+                .and_then(|at| self.book(body).committed.get(at as usize))
                 .map_or(0, |it| it.term),
         };
         for (index, entry) in (first..).zip(entries) {
             let seen = Seen { term: entry.term, payload: hash_entry(entry), prev_term };
-            self.note_entry(core.id(), index, seen)?;
+            self.note_entry(body, core.id(), index, seen)?;
+            if self.with_changes {
+                self.check_entry(body, core, index, entry)?;
+            }
             prev_term = entry.term;
         }
         Ok(())
     }
 
     /// If each entry has one payload and one term before it, logs that share an entry share all before it.
-    fn note_entry(&mut self, id: NodeId, index: Index, entry: Seen) -> Result<(), Violation> {
-        if self.entries.len() <= place(index) {
-            self.entries.resize(place(index) + 1, Vec::new());
+    fn note_entry(&mut self, body: Body, id: NodeId, index: Index, entry: Seen) -> Result<(), Violation> {
+        let entries = &mut self.book_mut(body).entries;
+        if entries.len() <= place(index) {
+            entries.resize(place(index) + 1, Vec::new());
         }
-        let seen = &mut self.entries[place(index)];
+        let seen = &mut entries[place(index)];
         match seen.iter().find(|seen| seen.term == entry.term) {
             None => seen.push(entry),
             Some(seen) => {
@@ -273,63 +342,15 @@ impl Invariants {
         Ok(())
     }
 
-    fn check_snapshot(&self, id: NodeId, snapshot: &SnapshotMeta) -> Result<(), Violation> {
+    fn check_snapshot(&self, body: Body, id: NodeId, snapshot: &SnapshotMeta) -> Result<(), Violation> {
         let (index, term) = (snapshot.last_index, snapshot.last_term);
-        let committed = self.committed.get(place(index)).map(|committed| committed.term);
+        let committed = self.book(body).committed.get(place(index)).map(|committed| committed.term);
         ensure(committed == Some(term), Rule::CommittedForEver, || {
             format!(
                 "node {id} installs a snapshot of entry {index} of term {term}; committed is {committed:?}"
             )
-        })
-    }
-
-    /// The oldest of a node's changes, so many operations of them, are synced.
-    pub(crate) fn on_synced(&mut self, id: NodeId, ops: usize) -> Result<(), Violation> {
-        let Watched { disk, unsynced, .. } = &mut self.watched[at(id)];
-        let mut shrank = false;
-        for op in unsynced.drain(..ops) {
-            let last_index = disk.last_index();
-            disk.apply(&op);
-            shrank |= disk.last_index() < last_index || matches!(op, Op::Truncate(_) | Op::Install { .. });
-        }
-        if shrank { self.check_durable() } else { Ok(()) }
-    }
-
-    /// A node starts with what it has found on its disk: what was synced and a part, from the beginning, of the rest.
-    pub(crate) fn on_restart(&mut self, id: NodeId, restored: &Restored) -> Result<(), Violation> {
-        let watched = &mut self.watched[at(id)];
-        let found = Shadow::of(restored);
-        let newest = restored.snapshot.as_ref();
-        let mut disk = watched.disk.clone();
-        let fits = |disk: &Shadow| {
-            let mut disk = disk.clone();
-            disk.reconcile(newest);
-            disk == found
-        };
-        let mut is_prefix = fits(&disk);
-        let ops = std::mem::take(&mut watched.unsynced);
-        for op in &ops {
-            disk.apply_in_steps(op, |disk| is_prefix = is_prefix || fits(disk));
-        }
-        ensure(is_prefix, Rule::Storage, || {
-            format!(
-                "node {id} finds {found} on its disk, where {} was synced and then given {ops:?}",
-                watched.disk
-            )
         })?;
-        // A term that was not durable was told to nobody.
-        watched.term = found.term;
-        watched.commit = newest.map_or(0, |snapshot| snapshot.last_index);
-        watched.disk = found;
-        for (index, entry) in (restored.base_index + 1..).zip(&restored.entries) {
-            let payload = hash_entry(entry);
-            let seen =
-                self.entries.get(place(index)).and_then(|all| all.iter().find(|it| it.term == entry.term));
-            ensure(seen.is_some_and(|seen| seen.payload == payload), Rule::Storage, || {
-                format!("node {id} finds an entry {index} of term {} that was never written", entry.term)
-            })?;
-        }
-        self.check_durable()
+        self.book(body).check_snapshot(id, snapshot)
     }
 }
 
@@ -341,6 +362,6 @@ fn hash_entry(entry: &Entry) -> u64 {
     match &entry.payload {
         Payload::Blank => 1,
         Payload::Command(command) => hash_text(command.json()),
-        Payload::Membership(membership) => membership.nodes().into_iter().fold(2, mix),
+        Payload::Membership(membership) => hash_membership(membership),
     }
 }

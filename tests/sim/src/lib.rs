@@ -10,6 +10,7 @@
 //!   are made by hand.
 
 pub mod bank;
+mod change_plan;
 mod client;
 mod clock;
 pub mod cluster;
@@ -20,6 +21,7 @@ mod machine;
 pub mod nemesis;
 pub mod network;
 mod node;
+mod operator;
 pub mod plan;
 mod queue;
 pub mod run;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p traitwire-sim -- run --seeds 10000    all faults; exit code 1 when a rule is broken
+//! cargo run --release -p traitwire-sim -- run --changes all      the same, and the membership changes in every run
 //! cargo run --release -p traitwire-sim -- replay 4711          one seed again, with what happened line by line
 //! cargo run --release -p traitwire-sim -- bugs                 the bank of bugs: each must be found
 //! cargo run --release -p traitwire-sim -- stack --seeds 1000   whole nodes with their clients, in virtual time
@@ -18,10 +19,10 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use traitwire_sim::bank::{self, Entry, SEEDS_MAX};
-use traitwire_sim::plan::SeededBug;
-use traitwire_sim::run::{Outcome, replay_seed, run_seed};
+use traitwire_sim::plan::{Changes, SeededBug};
+use traitwire_sim::run::{self, Outcome, run_brief};
 use traitwire_sim::stack::{self, ROWS, Row, StackPlan};
 
 /// How many lines of what happened are printed for a run that broke a rule.
@@ -44,6 +45,9 @@ enum Command {
         /// The first one.
         #[arg(long, default_value_t = 1)]
         start: u64,
+        /// In which runs the membership changes; `some` are those whose seed is a multiple of four.
+        #[arg(long, value_enum, default_value_t)]
+        changes: Changes,
         /// Ends with one line of JSON.
         #[arg(long)]
         json: bool,
@@ -52,6 +56,9 @@ enum Command {
     Replay {
         /// Which seed.
         seed: u64,
+        /// Whether the membership changes, as in `run`.
+        #[arg(long, value_enum, default_value_t)]
+        changes: Changes,
         /// With a bug of the bank.
         #[arg(long)]
         bug: Option<String>,
@@ -95,8 +102,8 @@ fn main() -> ExitCode {
         std::panic::set_hook(Box::new(|_| {}));
     }
     let succeeded = match command {
-        Command::Run { seeds, start, json } => run(start, seeds, json),
-        Command::Replay { seed, bug } => replay(seed, bug.as_deref()),
+        Command::Run { seeds, start, changes, json } => run(start, seeds, changes, json),
+        Command::Replay { seed, changes, bug } => replay(seed, changes, bug.as_deref()),
         Command::Stack { seeds, start, row, show, json } => {
             run_stack(&(start..start.saturating_add(seeds)), row.as_deref(), show, json)
         }
@@ -105,12 +112,13 @@ fn main() -> ExitCode {
     if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(start: u64, seeds: u64, json: bool) -> bool {
+fn run(start: u64, seeds: u64, changes: Changes, json: bool) -> bool {
     let begun = Instant::now();
-    let (mut events, mut simulated_us) = (0, 0);
+    let (mut events, mut simulated_us, mut changed) = (0, 0, 0);
     let mut broken = Vec::new();
     for seed in start..start.saturating_add(seeds) {
-        let outcome = run_seed(seed, None);
+        let outcome = run_brief(changes.plan(seed, None));
+        changed += outcome.counts.changes;
         events += outcome.counts.events;
         simulated_us += outcome.simulated_us;
         if let Some(violation) = &outcome.violation {
@@ -119,15 +127,19 @@ fn run(start: u64, seeds: u64, json: bool) -> bool {
         }
     }
     if let Some(seed) = broken.first() {
-        show(&replay_seed(*seed, None), LINES_SHOWN);
-        println!("to see all of it: cargo run --release -p traitwire-sim -- replay {seed}");
+        show(&run::replay(changes.plan(*seed, None)), LINES_SHOWN);
+        let value = changes.to_possible_value();
+        let changes = value.as_ref().map_or("some", clap::builder::PossibleValue::get_name);
+        println!(
+            "to see all of it: cargo run --release -p traitwire-sim -- replay {seed} --changes {changes}"
+        );
     }
     let seconds = begun.elapsed().as_secs_f64();
     let events_per_s = (events as f64 / seconds).round();
     let simulated_hours = Duration::from_micros(simulated_us).as_secs_f64() / 3_600.0;
     let hours_per_min = (simulated_hours / (seconds / 60.0) * 10.0).round() / 10.0;
     println!(
-        "{seeds} seeds in {seconds:.1} s, {} broke a rule; {events} events, {events_per_s} a second; \
+        "{seeds} seeds in {seconds:.1} s, {} broke a rule; {changed} changes of the membership; {events} events, {events_per_s} a second; \
         {hours_per_min} hours of a cluster a minute",
         broken.len()
     );
@@ -136,6 +148,7 @@ fn run(start: u64, seeds: u64, json: bool) -> bool {
             "seeds": seeds,
             "violations": broken.len(),
             "events": events,
+            "changes": changed,
             "events_per_s": events_per_s,
             "cluster_hours_per_min": hours_per_min,
         });
@@ -179,7 +192,7 @@ fn run_stack(seeds: &std::ops::Range<u64>, row: Option<&str>, show: bool, json: 
     total.violations == 0
 }
 
-fn replay(seed: u64, bug: Option<&str>) -> bool {
+fn replay(seed: u64, changes: Changes, bug: Option<&str>) -> bool {
     let bug = match bug {
         None => None,
         Some(wanted) => match named(wanted) {
@@ -196,7 +209,7 @@ fn replay(seed: u64, bug: Option<&str>) -> bool {
         outcome.violation.iter().for_each(|violation| println!("seed {seed}: {violation}"));
         return outcome.violation.is_none();
     }
-    let outcome = replay_seed(seed, bug);
+    let outcome = run::replay(changes.plan(seed, bug));
     show(&outcome, usize::MAX);
     println!("{:?}, trace {:016x}", outcome.counts, outcome.trace);
     outcome.violation.is_none()

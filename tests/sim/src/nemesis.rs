@@ -162,6 +162,7 @@ impl Cluster {
             }
             Fault::Transfer => {
                 let to = self.random.bool().then_some(id).filter(|to| *to != leader);
+                let to = to.map(|to| self.nodes[at(to)].id);
                 return self.step(leader, Input::Transfer(to)).map(drop);
             }
             Fault::Stop => self.stop_soon(id)?,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use traitwire_kv::kv_raft::raft::core::{Core, DiskSpace, Persist, Restored, Sent, Time, Token};
 use traitwire_kv::kv_raft::raft::storage::wal::WalOptions;
 use traitwire_kv::kv_raft::raft::storage::{Identity, Opened, Snapshots, Storage, StorageError, Wal};
-use traitwire_kv::services::raft::{Index, NodeId, SnapshotMeta, Term};
+use traitwire_kv::services::raft::{
+    ClusterId, Incarnation, Index, Member, Membership, NodeId, SnapshotMeta, Term,
+};
 
 use crate::client::OperationId;
 use crate::clock::Clock;
@@ -20,7 +22,16 @@ pub(crate) type CallId = u64;
 
 /// A node, up or down.
 pub(crate) struct Node {
+    /// The id that it has in its cluster. Where the membership never changes, that is its place.
     pub(crate) id: NodeId,
+    /// What its folder says it is, where the membership changes.
+    pub(crate) identity: Option<NodeIdentity>,
+    /// The newest membership that was applied, for the bug that believes it.
+    pub(crate) applied_membership: Option<Membership>,
+    /// Whether its folder was ever wiped.
+    pub(crate) wiped: bool,
+    /// Calls before this one were made by a node whose folder is gone.
+    pub(crate) first_call: CallId,
     pub(crate) clock: Clock,
     pub(crate) disk: SimDisk,
     pub(crate) life: Option<Box<Life>>,
@@ -36,6 +47,14 @@ pub(crate) struct Node {
     pub(crate) disk_may_fail: bool,
     /// It stays down until this time at least.
     pub(crate) down_until: u64,
+}
+
+/// What the data folder of a node says it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeIdentity {
+    pub(crate) incarnation: Incarnation,
+    /// The cluster that it was admitted to.
+    pub(crate) cluster_id: Option<ClusterId>,
 }
 
 /// A place in the work of a node at which it matters what is on the disk.
@@ -78,7 +97,13 @@ pub(crate) struct Life {
     /// When there is an event for calls that have waited too long; never is `u64::MAX`.
     pub(crate) calls_watched: u64,
     /// Who asked what is to be answered.
-    pub(crate) askers: BTreeMap<Token, (NodeId, CallId)>,
+    pub(crate) askers: BTreeMap<Token, Asker>,
+    /// What is known of the other nodes, where the membership changes.
+    pub(crate) contacts: BTreeMap<NodeId, Member>,
+    /// The index of the membership from which `contacts` was last brought up to date.
+    pub(crate) contacts_from: Option<Index>,
+    /// The cluster that it was admitted to in this life.
+    pub(crate) admitted_to: Option<ClusterId>,
     /// Clients that wait for entries, by index and term.
     pub(crate) waiters: BTreeMap<(Index, Term), Vec<(CommandId, OperationId)>>,
     /// Clients whose reads wait for the core.
@@ -87,6 +112,15 @@ pub(crate) struct Life {
     pub(crate) ready_reads: Vec<(Index, OperationId)>,
     /// The life that this is, so that events of an earlier one are told apart.
     pub(crate) number: u64,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) place: NodeId,
+    pub(crate) call: CallId,
+    /// Which folder it had when it asked.
+    pub(crate) body: usize,
 }
 
 /// A call to another node.
@@ -107,6 +141,10 @@ impl Node {
     pub(crate) fn new(id: NodeId, clock: Clock, disk: SimDisk) -> Self {
         Self {
             id,
+            identity: None,
+            applied_membership: None,
+            wiped: false,
+            first_call: 0,
             clock,
             disk,
             life: None,
@@ -164,6 +202,9 @@ impl Life {
             calls: VecDeque::new(),
             calls_watched: u64::MAX,
             askers: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            contacts_from: None,
+            admitted_to: None,
             waiters: BTreeMap::new(),
             reads: BTreeMap::new(),
             ready_reads: Vec::new(),

@@ -4,6 +4,7 @@ use traitwire_kv::bugs::ServiceBug;
 use traitwire_kv::kv_raft::raft::core::{Bug, Options};
 use traitwire_kv::services::raft::{Membership, NodeId};
 
+pub use crate::change_plan::{ChangePlan, Changes};
 use crate::host_bug::HostBug;
 use crate::nemesis::Fault;
 use crate::network::{Profile, Span};
@@ -32,6 +33,8 @@ pub struct Plan {
     pub host: HostSettings,
     /// How the cores are set.
     pub core: CoreSettings,
+    /// How the membership changes, if it does.
+    pub changes: Option<ChangePlan>,
     /// The bug to run with.
     pub bug: Option<SeededBug>,
 }
@@ -125,6 +128,7 @@ impl Plan {
             },
             host: HostSettings::USUAL,
             core: CoreSettings::usual(),
+            changes: None,
             bug: None,
         }
     }
@@ -146,6 +150,7 @@ impl Plan {
             load: Load::draw(random),
             host: HostSettings::draw(random),
             core: CoreSettings::draw(random),
+            changes: None,
             bug,
         };
         if random.u8(0..8) == 0 { plan.with_short_leaderships(random) } else { plan }
@@ -177,7 +182,10 @@ impl Plan {
 
     /// The settings of the core of a node for its next life.
     pub(crate) fn options(&self, id: NodeId, seed: u64) -> Options {
-        let mut options = Options::new(id, Membership::of(self.node_ids()), seed);
+        // A cluster that was founded has its membership in its log alone.
+        let membership =
+            if self.changes.is_some() { Membership::default() } else { Membership::of(self.node_ids()) };
+        let mut options = Options::new(id, membership, seed);
         options.piece_bytes_max = self.host.piece_bytes;
         options.append_entries_max = self.core.append_entries_max;
         options.append_bytes_max = self.core.append_bytes_max;

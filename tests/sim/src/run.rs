@@ -12,6 +12,9 @@ use crate::violation::{Rule, Violation, ensure};
 /// The steps that the checker of histories may take for each key.
 const CHECK_STEPS: u64 = 10_000_000;
 
+/// How long it takes at most until a configuration is settled: a handful of changes, each of which needs a learner to catch up.
+const SETTLES_US: u64 = 20 * SECOND_US;
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -29,14 +32,24 @@ pub struct Outcome {
     pub lines: Vec<String>,
 }
 
-/// Runs what a seed draws.
+/// Runs what a seed draws, without changes of the membership.
 pub fn run_seed(seed: u64, bug: Option<SeededBug>) -> Outcome {
     run_plan(Plan::draw(seed, bug), Trace::brief())
 }
 
-/// Runs it and remembers the last part in lines.
-pub fn replay_seed(seed: u64, bug: Option<SeededBug>) -> Outcome {
-    run_plan(Plan::draw(seed, bug), Trace::readable())
+/// Runs what a seed draws, with changes of the membership.
+pub fn run_with_changes(seed: u64, bug: Option<SeededBug>) -> Outcome {
+    run_plan(Plan::draw_with_changes(seed, bug), Trace::brief())
+}
+
+/// Runs a plan.
+pub fn run_brief(plan: Plan) -> Outcome {
+    run_plan(plan, Trace::brief())
+}
+
+/// Runs a plan and remembers the last part in lines.
+pub fn replay(plan: Plan) -> Outcome {
+    run_plan(plan, Trace::readable())
 }
 
 fn run_plan(plan: Plan, trace: Trace) -> Outcome {
@@ -51,6 +64,9 @@ fn run_plan(plan: Plan, trace: Trace) -> Outcome {
         }
     };
     let violation = guard(|| run(&mut cluster, busy_us)).err();
+    if violation.is_some() {
+        cluster.note_nodes();
+    }
     Outcome {
         seed,
         violation,
@@ -84,26 +100,48 @@ fn run(cluster: &mut Cluster, busy_us: u64) -> Result<(), Violation> {
 /// When that is not so.
 pub fn settle(cluster: &mut Cluster) -> Result<(), Violation> {
     cluster.calm_down();
-    cluster.run_until(3 * SECOND_US, "leader", |cluster| cluster.leader_of_majority().is_some())?;
+    let clusters = cluster.plan.changes.map_or(1, |changes| changes.clusters());
+    for which in 0..clusters {
+        if cluster.plan.changes.is_some() {
+            let within_us = 5 * SECOND_US;
+            cluster.run_until(within_us, "leader", |cluster| cluster.leader_of_quorum(which).is_some())?;
+            cluster.run_until(SETTLES_US, "settled configuration", |cluster| cluster.is_settled(which))?;
+        } else {
+            cluster.run_until(3 * SECOND_US, "leader", |cluster| cluster.leader_of_majority().is_some())?;
+        }
+        agrees(cluster, which)?;
+    }
+    Ok(())
+}
+
+/// A leader commits a command, and all members come to have it.
+fn agrees(cluster: &mut Cluster, which: usize) -> Result<(), Violation> {
     let calm_since = cluster.now_us();
     // What was under way when the calm began may still end one leadership.
-    while !commits_a_command(cluster)? {
+    while !commits_a_command(cluster, which)? {
         ensure(cluster.now_us() < calm_since + 3 * SECOND_US, Rule::Liveness, || {
             "for three seconds of calm no command was committed".to_owned()
         })?;
     }
     // How long it takes depends on how far somebody is behind; but it goes on.
-    while !cluster.has_converged() {
-        let before = cluster.least_applied();
-        let goes_on = |cluster: &Cluster| cluster.least_applied() > before || cluster.has_converged();
-        cluster.run_until(2 * SECOND_US, "progress of the node that is behind", goes_on)?;
+    while !cluster.cluster_has_converged(which) {
+        let before = cluster.least_applied(which);
+        let goes_on =
+            |cluster: &Cluster| cluster.least_applied(which) > before || cluster.cluster_has_converged(which);
+        // A call to a node that was not there may hang, and links that lost much count as slow.
+        let within_us = if cluster.plan.changes.is_some() { 6 * SECOND_US } else { 2 * SECOND_US };
+        cluster.run_until(within_us, "progress of the node that is behind", goes_on)?;
     }
     Ok(())
 }
 
 /// Lets the leader propose a command, and waits until it is committed or another node leads.
-fn commits_a_command(cluster: &mut Cluster) -> Result<bool, Violation> {
-    let accepted = match cluster.leader_of_majority() {
+fn commits_a_command(cluster: &mut Cluster, which: usize) -> Result<bool, Violation> {
+    let leader = match cluster.plan.changes {
+        Some(_) => cluster.leader_of_quorum(which),
+        None => cluster.leader_of_majority(),
+    };
+    let accepted = match leader {
         Some(leader) => cluster.propose(leader, 1)?,
         None => None,
     };
@@ -111,10 +149,11 @@ fn commits_a_command(cluster: &mut Cluster) -> Result<bool, Violation> {
         cluster.run_for(10_000)?;
         return Ok(false);
     };
-    let decided = |cluster: &Cluster| cluster.committed_index() >= index || cluster.term() > of_term;
+    let decided =
+        |cluster: &Cluster| cluster.invariants.committed_index(which) >= index || cluster.term() > of_term;
     cluster.run_for(1_000)?;
     cluster.run_until(SECOND_US, "decision about a command", decided)?;
-    Ok(cluster.is_committed(index, of_term))
+    Ok(cluster.invariants.is_committed(which, index, of_term))
 }
 
 /// Whether what the clients were told fits one copy of the store.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use traitwire_kv::kv_raft::raft::core::{Core, Effects, Input, Op, Reply, Request};
+use traitwire_kv::services::raft::{Membership, NodeId, Payload};
 
 pub(crate) fn input(input: &Input) -> String {
     match input {
@@ -47,6 +48,9 @@ pub(crate) fn effects(core: &Core, effects: &Effects) -> String {
     for (token, reply) in &effects.replies {
         let _ = write!(line, "; #{token}: {}", self::reply(reply));
     }
+    for (token, changed) in &effects.changes {
+        let _ = write!(line, "; change #{token} {changed:?}");
+    }
     for (token, outcome) in &effects.reads {
         let _ = write!(line, "; read #{token} {outcome:?}");
     }
@@ -56,13 +60,27 @@ pub(crate) fn effects(core: &Core, effects: &Effects) -> String {
     line
 }
 
+/// The voters, while they change those of before, and the learners, each with its folder.
+pub(crate) fn membership(membership: &Membership) -> String {
+    let list = |nodes: &[NodeId]| {
+        let folder = |id: &NodeId| membership.member(*id).and_then(|it| it.incarnation).map_or(0, |it| it.0);
+        nodes.iter().map(|id| format!("{id}.{}", folder(id))).collect::<Vec<_>>().join(",")
+    };
+    let Membership { voters, outgoing, learners, .. } = membership;
+    format!("[{}]/[{}]+[{}]", list(voters), list(outgoing), list(learners))
+}
+
 fn op(op: &Op) -> String {
     match op {
         Op::Vote { term, voted_for } => format!("vote t{term} {voted_for:?}"),
         Op::Truncate(first) => format!("truncate {first}"),
         Op::Append { first, entries } => {
             let terms: Vec<_> = entries.iter().map(|entry| entry.term).collect();
-            format!("append {first} t{terms:?}")
+            let memberships = entries.iter().filter_map(|entry| match &entry.payload {
+                Payload::Membership(it) => Some(format!(" {}", membership(it))),
+                Payload::Blank | Payload::Command(_) => None,
+            });
+            format!("append {first} t{terms:?}{}", memberships.collect::<String>())
         }
         Op::SnapshotPiece { snapshot, offset, data, last } => {
             format!("piece of {} {offset}+{} {last}", snapshot.last_index, data.0.len())

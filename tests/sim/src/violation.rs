@@ -33,6 +33,15 @@ pub enum Rule {
     Storage,
     /// Once faults have ended there is a leader, and commands are committed and applied everywhere.
     Liveness,
+    /// A configuration follows a committed one, in a term in which the leader has committed an entry, and every two quorums of the
+    /// two share a node with its folder.
+    OneChange,
+    /// A leader is a voter of its own newest configuration, with its folder, and has the votes of a quorum of it.
+    ElectedByVoters,
+    /// A node goes by the newest configuration in its log, and snapshots name the one after their last entry.
+    NewestConfiguration,
+    /// What belongs to one cluster is in the logs of no other.
+    ClustersApart,
     /// Nodes do not drown each other in messages.
     NoStorm,
     /// One client at a time holds the lock, with tokens that rise.
@@ -63,6 +72,10 @@ impl Rule {
             Self::Linearizable => "linearizable",
             Self::Storage => "storage keeps what it synced",
             Self::Liveness => "liveness",
+            Self::OneChange => "one change at a time",
+            Self::ElectedByVoters => "elected by voters",
+            Self::NewestConfiguration => "newest configuration",
+            Self::ClustersApart => "clusters apart",
             Self::NoStorm => "no storm of messages",
             Self::MutualExclusion => "mutual exclusion",
             Self::StaysUp => "nodes stay up",

@@ -82,13 +82,19 @@ impl Node {
     }
 
     /// Whether this node may lead: as a voter that a committed membership names, too. A node that catches up reads of memberships
-    /// that were replaced long ago, and must not go by them.
+    /// that were replaced long ago, and must not go by them. A voter that a joint configuration has removed may lead until the
+    /// next one is known to be committed: it may be the only node that has it, and then nobody else can win (Raft dissertation, 4.2.2).
     pub(super) fn may_campaign(&self) -> bool {
         if self.has(Bug::CampaignOnUncommittedMembership) {
             return self.membership().is_voter(self.id());
         }
         let committed = self.committed_memberships();
-        self.is_voter() && committed.iter().any(|(_, membership)| self.is_named_by(membership))
+        let is_committed = committed.len() == self.memberships.len();
+        let was_voter = |before: &Membership| {
+            !is_committed && before.is_joint() && before.is_voter(self.id()) && self.is_named_by(before)
+        };
+        (self.is_voter() || self.membership_before().is_some_and(was_voter))
+            && committed.iter().any(|(_, membership)| self.is_named_by(membership))
     }
 
     /// Takes in the membership in the entry at `index`, if there is one.

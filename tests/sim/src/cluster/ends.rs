@@ -73,8 +73,8 @@ impl Cluster {
     }
 
     fn hang_up_all(&mut self, id: NodeId, life: &Life) {
-        for (caller, call) in life.askers.values() {
-            self.hang_up(id, *caller, *call);
+        for asker in life.askers.values() {
+            self.hang_up(id, asker.place, asker.call);
         }
     }
 }

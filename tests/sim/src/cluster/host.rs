@@ -1,15 +1,16 @@
 //! What a host does for its core: carries out effects, keeps time, waits for answers, and syncs in groups.
 
 use traitwire_kv::kv_raft::raft::core::{
-    DiskSpace, Effects, Event as CoreEvent, Input, Op, Persist, Proposed, Reply, Request, Role, Time,
+    Effects, Event as CoreEvent, Input, Op, Persist, Proposed, Reply, Request, Role, Time,
 };
 use traitwire_kv::kv_raft::raft::storage::StorageError;
-use traitwire_kv::services::raft::{AppendOutcome, Entry, NodeId, Payload};
+use traitwire_kv::services::raft::{AppendOutcome, Entry, NodeId, Payload, Sender};
 
+use super::members::body_of_sender;
 use super::{Cluster, Event, NodeEvent};
 use crate::host_bug::HostBug;
 use crate::network::{Fate, Letter, at};
-use crate::node::{Call, CallId, CrashPoint};
+use crate::node::{Asker, Call, CallId, CrashPoint};
 use crate::violation::{Rule, Violation};
 
 impl Cluster {
@@ -24,12 +25,18 @@ impl Cluster {
         let sent = effects.requests.len() + 16 * effects.replies.len();
         self.trace.note(&[self.now, id, core.term(), core.commit_index(), core.last_index(), sent as u64]);
         self.trace.line(self.now, || format!("    -> {}", crate::show::effects(core, &effects)));
-        self.invariants.after_step(core, &effects)?;
+        self.invariants.after_step(id, core, &effects)?;
         self.carry_out(id, effects)
     }
 
     fn carry_out(&mut self, id: NodeId, effects: Effects) -> Result<Option<Proposed>, Violation> {
-        let Effects { persist, requests, replies, proposed, reads, changes: _, events } = effects;
+        let Effects { persist, requests, replies, proposed, reads, changes, events } = effects;
+        if events.contains(&CoreEvent::Membership)
+            && let Some(life) = self.life(id)
+        {
+            life.contacts_from = None;
+        }
+        self.follow_contacts(id);
         for (to, request) in requests {
             self.call(id, to, request)?;
         }
@@ -38,6 +45,9 @@ impl Cluster {
         }
         for (token, outcome) in reads {
             self.read_is_decided(id, token, outcome)?;
+        }
+        for (_, changed) in changes {
+            self.note_changed(id, &changed)?;
         }
         for event in events {
             self.note_event(id, event)?;
@@ -59,7 +69,8 @@ impl Cluster {
                 }
             }
             CoreEvent::Committed(_) => self.apply_soon(id),
-            CoreEvent::Membership | CoreEvent::LostData(_) | CoreEvent::Contradicted { .. } => {}
+            CoreEvent::Membership => self.note_membership(id),
+            CoreEvent::LostData(_) | CoreEvent::Contradicted { .. } => {}
             CoreEvent::Truncated(first) => {
                 if self.plan.has(HostBug::RemovedMeansNever) {
                     self.tell_never(id, first)?;
@@ -104,23 +115,24 @@ impl Cluster {
         if !is_watched {
             self.add_for(from, timeout_us, NodeEvent::CallsExpire(number));
         }
+        let Some((to, sender)) = self.address(from, to) else {
+            self.report_loss(from, id, Some(0));
+            return Ok(());
+        };
         match self.network.request(&mut self.random, Letter { from, to, bytes, now }) {
             Fate::Arrives { after_us, again_after_us } => {
                 if let Some(after_us) = again_after_us {
-                    self.add_for(
-                        to,
-                        after_us,
-                        NodeEvent::Request { from, call: id, request: request.clone() },
-                    );
+                    let (request, sender) = (request.clone(), sender.clone());
+                    self.add_for(to, after_us, NodeEvent::Request { from, call: id, request, sender });
                 }
-                self.add_for(to, after_us, NodeEvent::Request { from, call: id, request });
+                self.add_for(to, after_us, NodeEvent::Request { from, call: id, request, sender });
             }
             Fate::Lost { reported_after_us } => self.report_loss(from, id, reported_after_us),
         }
         Ok(())
     }
 
-    fn report_loss(&mut self, caller: NodeId, call: CallId, after_us: Option<u64>) {
+    pub(super) fn report_loss(&mut self, caller: NodeId, call: CallId, after_us: Option<u64>) {
         if let Some(after_us) = after_us {
             self.add_for(caller, after_us, NodeEvent::Broken { call });
         }
@@ -130,19 +142,27 @@ impl Cluster {
     pub(super) fn at_request(
         &mut self,
         id: NodeId,
-        from: NodeId,
-        call: CallId,
+        (place, call): (NodeId, CallId),
         request: Request,
+        sender: Option<&Sender>,
     ) -> Result<(), Violation> {
         let token = self.clients.name();
+        if let Some(sender) = sender
+            && !self.admits(id, sender)?
+        {
+            self.refuse(id, (place, call), &request);
+            return Ok(());
+        }
+        let body = sender.and_then(body_of_sender).unwrap_or(at(place));
+        let from = sender.map_or(place, |sender| sender.from);
         match self.life(id) {
             Some(life) => {
-                life.askers.insert(token, (from, call));
+                life.askers.insert(token, Asker { place, call, body });
                 self.step(id, Input::Request { from, token, request }).map(drop)
             }
             // Nobody listens there.
             None => {
-                self.hang_up(id, from, call);
+                self.hang_up(id, place, call);
                 Ok(())
             }
         }
@@ -157,10 +177,11 @@ impl Cluster {
     }
 
     fn answer(&mut self, id: NodeId, token: u64, reply: Reply) -> Result<(), Violation> {
-        let Some((to, call)) = self.life(id).and_then(|life| life.askers.remove(&token)) else {
+        let Some(asker) = self.life(id).and_then(|life| life.askers.remove(&token)) else {
             return Ok(());
         };
-        self.invariants.on_answer(id, to, &reply)?;
+        let Asker { place: to, call, body } = asker;
+        self.invariants.on_answer(id, body, &reply)?;
         let letter = Letter { from: id, to, bytes: 0, now: self.now };
         match self.network.reply(&mut self.random, letter) {
             Fate::Arrives { after_us, again_after_us } => {
@@ -177,15 +198,22 @@ impl Cluster {
     pub(super) fn at_reply(
         &mut self,
         id: NodeId,
-        mut from: NodeId,
+        place: NodeId,
         call: CallId,
         reply: Reply,
     ) -> Result<(), Violation> {
+        let mut from = self.nodes[at(place)].id;
+        if call < self.nodes[at(id)].first_call {
+            return Ok(());
+        }
         let awaited = self.life(id).and_then(|life| life.end_call(call));
         let was_awaited = awaited.is_some();
         if let Some(Call { to, small_since: Some(since), .. }) = awaited {
             let us = self.now - since;
             self.step(id, Input::RoundTrip { with: to, us })?;
+        }
+        if let Some(call) = &awaited {
+            from = call.to;
         }
         let stale = self.network.profile.deliver_stale;
         if !was_awaited && !self.chance(stale) {
@@ -314,43 +342,6 @@ impl Cluster {
             self.add_for(id, idle_us, NodeEvent::Idle(number));
         }
         Ok(())
-    }
-
-    /// Tells the core if its disk is full, or is so no longer.
-    fn tell_space(&mut self, id: NodeId) -> Result<(), Violation> {
-        let Some(life) = self.life(id) else { return Ok(()) };
-        let space = life.storage.space();
-        let number = life.number;
-        if std::mem::replace(&mut life.space, space) != space {
-            self.step(id, Input::Disk(space))?;
-            if space == DiskSpace::Full {
-                self.add_for(id, 50_000, NodeEvent::LookForSpace(number));
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn look_for_space(&mut self, id: NodeId) -> Result<(), Violation> {
-        self.tell_space(id)?;
-        if let Some(life) = self.life(id).filter(|life| life.space == DiskSpace::Full) {
-            let number = life.number;
-            self.add_for(id, 50_000, NodeEvent::LookForSpace(number));
-            // Looking for space does not say that the disk has failed, and nothing else is asked of it now.
-            return self.at_idle(id);
-        }
-        Ok(())
-    }
-
-    pub(super) fn at_idle(&mut self, id: NodeId) -> Result<(), Violation> {
-        let Some(life) = self.life(id).filter(|life| life.syncing.is_none()) else { return Ok(()) };
-        match life.storage.idle() {
-            Ok(()) => Ok(()),
-            Err(_) if self.node(id).disk_may_fail => {
-                self.kill(id);
-                Ok(())
-            }
-            Err(error) => Err(cannot(id, "be idle", &error)),
-        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! What a scenario sees of a cluster, and what it does to it.
 
 use traitwire_kv::kv_raft::raft::core::{Core, Input, Proposed, Role};
-use traitwire_kv::services::raft::{Command, Index, NodeId, Term};
+use traitwire_kv::services::raft::{Command, Goal, Index, Member, NodeId, Term};
 
 use super::{Cluster, Counts, Event};
 use crate::client::NOBODY;
+use crate::invariants::members::KEYS_OF_SECOND_CLUSTER;
 use crate::machine::Put;
 use crate::network::{Profile, at};
+use crate::node::Node;
 use crate::violation::{Rule, Violation, ensure};
 
 impl Cluster {
@@ -32,16 +34,65 @@ impl Cluster {
 
     /// The node that leads the latest term that anybody leads.
     pub fn leader(&self) -> Option<NodeId> {
-        let leads = |core: &&Core| core.role() == Role::Leader;
-        self.cores().filter(leads).max_by_key(|core| core.term()).map(Core::id)
+        let leads = |node: &&Node| node.core().is_some_and(|core| core.role() == Role::Leader);
+        let leader = self.nodes.iter().enumerate().filter(|(_, node)| leads(node));
+        let newest = leader.max_by_key(|(_, node)| node.core().map(Core::term));
+        newest.map(|(place, _)| place as NodeId + 1)
     }
 
     /// The node that leads, if a majority of the nodes follows it.
     pub fn leader_of_majority(&self) -> Option<NodeId> {
+        if self.plan.changes.is_some() {
+            return self.leader_of_quorum(0);
+        }
         let leader = self.core(self.leader()?)?;
         let follows = |core: &&Core| core.term() == leader.term() && core.leader() == Some(leader.id());
         let followers = self.cores().filter(follows).count();
         (2 * followers > self.nodes.len()).then(|| leader.id())
+    }
+
+    /// The node of a cluster that leads the latest term.
+    pub(crate) fn leader_of(&self, cluster: usize) -> Option<NodeId> {
+        let leads = |place: &NodeId| self.core(*place).is_some_and(|core| core.role() == Role::Leader);
+        let of_cluster = |place: &NodeId| self.invariants.cluster(*place) == cluster;
+        let leaders = self.plan.node_ids().filter(leads).filter(of_cluster);
+        leaders.max_by_key(|place| self.core(*place).map(Core::term))
+    }
+
+    /// The node of a cluster that leads, if a quorum of its own configuration follows it.
+    pub(crate) fn leader_of_quorum(&self, cluster: usize) -> Option<NodeId> {
+        let place = self.leader_of(cluster)?;
+        let leader = self.core(place)?;
+        let follows = |id: NodeId| {
+            let member = leader.membership().member(id)?;
+            let core = self.core(self.place_of_member(member)?)?;
+            Some(core.term() == leader.term() && core.leader() == Some(leader.id()))
+        };
+        leader.membership().has_quorum(|id| follows(id) == Some(true)).then_some(place)
+    }
+
+    /// Whether a cluster goes by a configuration that is committed, not joint, and has no learner that is to become a voter.
+    pub(crate) fn is_settled(&self, cluster: usize) -> bool {
+        let Some(core) = self.leader_of_quorum(cluster).and_then(|leader| self.core(leader)) else {
+            return false;
+        };
+        let membership = core.membership();
+        let learns = |member: &Member| member.goal == Goal::Learn || membership.is_voter(member.id);
+        let is_well =
+            |member: &Member| self.place_of_member(member).is_some() && self.can_vote(cluster, member);
+        core.membership_index() <= core.commit_index()
+            && !membership.is_joint()
+            && membership.members.iter().all(|member| learns(member) && is_well(member))
+    }
+
+    /// The nodes of the newest configuration of a cluster.
+    fn members_of(&self, cluster: usize) -> Vec<NodeId> {
+        if self.plan.changes.is_none() {
+            return self.plan.node_ids().collect();
+        }
+        let core = self.leader_of(cluster).and_then(|leader| self.core(leader));
+        let members = core.map(|core| core.membership().members.clone()).unwrap_or_default();
+        members.iter().filter_map(|member| self.place_of_member(member)).collect()
     }
 
     /// The latest term that a node is in.
@@ -51,12 +102,12 @@ impl Cluster {
 
     /// How many entries are committed.
     pub fn committed_index(&self) -> Index {
-        self.invariants.committed_index()
+        self.invariants.committed_index(0)
     }
 
     /// Whether the entry at an index is committed and of this term.
     pub fn is_committed(&self, index: Index, term: Term) -> bool {
-        self.invariants.is_committed(index, term)
+        self.invariants.is_committed(0, index, term)
     }
 
     /// Up to where a node has applied the log.
@@ -64,9 +115,9 @@ impl Cluster {
         self.nodes[at(id)].life.as_ref().map_or(0, |life| life.applied)
     }
 
-    /// Up to where all nodes have applied the log.
-    pub(crate) fn least_applied(&self) -> Index {
-        self.plan.node_ids().map(|id| self.applied_index(id)).min().unwrap_or(0)
+    /// Up to where all nodes of a cluster have applied the log.
+    pub(crate) fn least_applied(&self, cluster: usize) -> Index {
+        self.members_of(cluster).into_iter().map(|id| self.applied_index(id)).min().unwrap_or(0)
     }
 
     /// How many calls of a client have ended well.
@@ -125,7 +176,8 @@ impl Cluster {
     /// When that breaks a rule.
     pub fn propose(&mut self, id: NodeId, count: u64) -> Result<Option<(Index, Term)>, Violation> {
         let names: Vec<_> = (0..count).map(|_| self.clients.name()).collect();
-        let command = |id: &u64| Put { id: *id, key: 0, version: u64::MAX, value: 0 }.command();
+        let key = if self.invariants.cluster(id) == 0 { 0 } else { KEYS_OF_SECOND_CLUSTER };
+        let command = |id: &u64| Put { id: *id, key, version: u64::MAX, value: 0 }.command();
         let commands = names.iter().map(command).collect();
         let Some(Proposed::Accepted { first, term }) = self.step(id, Input::Propose(commands))? else {
             return Ok(None);
@@ -194,10 +246,35 @@ impl Cluster {
 
     /// Whether all nodes are up, have the same log and have applied all of it.
     pub fn has_converged(&self) -> bool {
-        let last_index = self.committed_index();
-        self.plan.node_ids().all(|id| {
-            self.core(id).is_some_and(|core| core.last_index() == last_index)
-                && self.applied_index(id) == last_index
-        })
+        self.cluster_has_converged(0)
+    }
+
+    /// The same for one of two clusters.
+    pub(crate) fn cluster_has_converged(&self, cluster: usize) -> bool {
+        let last_index = self.invariants.committed_index(cluster);
+        let members = self.members_of(cluster);
+        !members.is_empty()
+            && members.into_iter().all(|id| {
+                self.core(id).is_some_and(|core| core.last_index() == last_index)
+                    && self.applied_index(id) == last_index
+            })
+    }
+}
+
+impl Cluster {
+    /// What each node is now, in the trace.
+    pub(crate) fn note_nodes(&mut self) {
+        for place in self.plan.node_ids() {
+            let body = self.invariants.body(place) + 1;
+            let Some(core) = self.nodes[at(place)].core() else { continue };
+            let (role, term, index) = (core.role(), core.term(), core.membership_index());
+            let members = crate::show::membership(core.membership());
+            let id = core.id();
+            self.trace.line(self.now, || {
+                format!(
+                    "n{place} is {id}, folder {body}: {role:?} of term {term}, members of {index}: {members}"
+                )
+            });
+        }
     }
 }

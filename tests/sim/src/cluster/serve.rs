@@ -64,10 +64,15 @@ impl Cluster {
     pub(super) fn serve(&mut self, id: NodeId, operation: OperationId) -> Result<(), Violation> {
         let Some(wanted) = self.clients.operation(operation).copied() else { return Ok(()) };
         let name = self.clients.name();
-        let Some(life) = self.life(id) else {
+        if self.life(id).is_none() {
             self.tell(operation, Told::NotHere(None));
             return Ok(());
-        };
+        }
+        if self.invariants.cluster(id) != 0 {
+            self.tell(operation, Told::NotHere(None));
+            return Ok(());
+        }
+        let Some(life) = self.life(id) else { return Ok(()) };
         let Some(version) = wanted.put_at else {
             life.reads.insert(name, operation);
             self.invariants.on_read(name);
@@ -90,12 +95,18 @@ impl Cluster {
             }
             Some(Proposed::Refused(refusal)) => {
                 self.invariants.on_told_never(name)?;
-                self.tell(operation, Told::NotHere(other_node(refusal)));
+                let other = self.other_place(id, refusal);
+                self.tell(operation, Told::NotHere(other));
             }
             // The node has crashed meanwhile.
             None => {}
         }
         Ok(())
+    }
+
+    /// Where the node is that a refusal names.
+    fn other_place(&self, at: NodeId, refusal: Refusal) -> Option<NodeId> {
+        other_node(refusal).and_then(|id| self.place_of(at, id))
     }
 
     pub(super) fn read_is_decided(
@@ -112,7 +123,10 @@ impl Cluster {
                 life.ready_reads.push((if early { 0 } else { index }, operation));
                 self.serve_ready_reads(id);
             }
-            ReadOutcome::Refused(refusal) => self.tell(operation, Told::NotHere(other_node(refusal))),
+            ReadOutcome::Refused(refusal) => {
+                let other = self.other_place(id, refusal);
+                self.tell(operation, Told::NotHere(other));
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! How a host applies what is committed, and how it saves and restores the state.
 
 use traitwire_kv::kv_raft::raft::core::{Committed, Input};
-use traitwire_kv::services::raft::{Entry, Index, NodeId, Payload, SnapshotMeta};
+use traitwire_kv::services::raft::{Entry, Index, Membership, NodeId, Payload, SnapshotMeta};
 
 use super::host::cannot;
 use super::{Cluster, NodeEvent, is_full};
@@ -61,6 +61,9 @@ impl Cluster {
         life.applied = index;
         let digest = life.machine.digest();
         self.invariants.on_applied(id, index, put.map(|put| put.id), digest)?;
+        if let Payload::Membership(membership) = &entry.payload {
+            self.node(id).applied_membership = Some(Membership::clone(membership));
+        }
         self.resolve_waiters(id, index, entry.term, put.zip(result))
     }
 
@@ -110,6 +113,8 @@ impl Cluster {
         }
         let index = if ahead { life.core.commit_index() } else { life.applied };
         let Some(snapshot) = life.core.snapshot_meta(index) else { return Ok(()) };
+        self.invariants.check_saved(id, &snapshot)?;
+        let Some(life) = self.life(id) else { return Ok(()) };
         let mut bytes = life.machine.save();
         if without_versions {
             for (place, byte) in bytes.iter_mut().enumerate() {

@@ -5,12 +5,13 @@ use traitwire_kv::services::raft::{Index, NodeId, Term};
 
 use super::{Invariants, place};
 use crate::machine::CommandId;
+use crate::network::at;
 use crate::violation::{Rule, Violation, ensure};
 
 impl Invariants {
-    /// The entry of an index that is committed is of this term.
-    pub(crate) fn is_committed(&self, index: Index, term: Term) -> bool {
-        self.committed.get(place(index)).is_some_and(|committed| committed.term == term)
+    /// The entry of a cluster at an index that is committed is of this term.
+    pub(crate) fn is_committed(&self, cluster: usize, index: Index, term: Term) -> bool {
+        self.books[cluster].committed.get(place(index)).is_some_and(|committed| committed.term == term)
     }
 
     /// A node has applied an entry, and its state is this now.
@@ -21,11 +22,14 @@ impl Invariants {
         command: Option<CommandId>,
         digest: u64,
     ) -> Result<(), Violation> {
-        ensure(index <= self.committed_index(), Rule::CommittedForEver, || {
-            format!("node {id} applies entry {index}, of which {} are committed", self.committed_index())
+        let cluster = self.bodies[self.current[at(id)]].cluster;
+        let committed = self.committed_index(cluster);
+        ensure(index <= committed, Rule::CommittedForEver, || {
+            format!("node {id} applies entry {index}, of which {committed} are committed")
         })?;
-        if place(index) == self.states.len() {
-            self.states.push(digest);
+        let states = &mut self.books[cluster].states;
+        if place(index) == states.len() {
+            states.push(digest);
             if let Some(command) = command {
                 let first = *self.applied.entry(command).or_insert(index);
                 ensure(first == index, Rule::AppliedOnce, || {
@@ -43,7 +47,7 @@ impl Invariants {
 
     /// A node has the state as of an index.
     pub(crate) fn check_state(&self, id: NodeId, index: Index, digest: u64) -> Result<(), Violation> {
-        let known = self.states.get(place(index));
+        let known = self.book(self.current[at(id)]).states.get(place(index));
         ensure(known == Some(&digest), Rule::EqualReplicas, || {
             format!("node {id} has another state at {index} than the first node that was there")
         })
@@ -66,6 +70,7 @@ impl Invariants {
 
     /// A read is asked for.
     pub(crate) fn on_read(&mut self, token: Token) {
-        self.reads.insert(token, self.committed_index());
+        // Clients ask the first cluster.
+        self.reads.insert(token, self.committed_index(0));
     }
 }

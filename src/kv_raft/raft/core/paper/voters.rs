@@ -116,3 +116,32 @@ fn a_term_is_durable_once_it_is_written() {
     core.step(Time(1_000_000), Input::Durable(1));
     assert!(core.term_is_durable());
 }
+
+/// Dissertation, 4.2.2: a voter that its newest membership removes campaigns until that one is known to be committed, since it may
+/// be the only node that has it. Its own vote does not count.
+#[test]
+pub(super) fn a_removed_voter_leads_until_its_removal_is_committed() {
+    let entry =
+        |membership: Membership| Entry { term: 4, payload: Payload::Membership(Box::new(membership)) };
+    // Node 1 is replaced by node 4: the joint configuration, and the one after it.
+    let joint = Membership { outgoing: vec![1, 2], ..Membership::of([2, 4]) };
+    let log = || Restored {
+        entries: vec![entry(joint.clone()), entry(Membership::of([2, 4]))],
+        ..restored(4, &[])
+    };
+    let mut node = Node::with(options(1, 2), log());
+    node.time_out();
+    assert_eq!(node.core.role(), Role::PreCandidate);
+    node.answer(2, Reply::PreVote(VoteReply { term: 5, granted: true }));
+    assert_eq!(node.core.role(), Role::PreCandidate, "its own vote counted");
+    node.answer(4, Reply::PreVote(VoteReply { term: 5, granted: true }));
+    for from in [2, 4] {
+        node.answer(from, Reply::Vote(VoteReply { term: 5, granted: true }));
+    }
+    assert_eq!(node.core.role(), Role::Leader);
+
+    let mut node = Node::with(options(1, 2), log());
+    node.appends(2, append(4, (2, 4), &[], 2));
+    node.time_out();
+    assert_eq!(node.core.role(), Role::Follower, "its removal is committed");
+}
