@@ -123,8 +123,8 @@ async fn strangers_are_refused() {
         ("protocol", json!(2), "version 1 of the protocol, not 2"),
         ("protocol", json!(0), "version 1 of the protocol, not 0"),
         ("to", json!(3), "this is node 1, not node 3"),
-        ("from", json!(9), "node 9 does not belong to the cluster"),
-        ("from", json!(1), "node 1 does not belong to the cluster"),
+        ("from", json!(9), "node 9 is not a member of the cluster"),
+        ("from", json!(1), "this is node 1 itself"),
     ];
     for (method, args) in messages(1) {
         for (field, value, says) in &cases {

@@ -27,7 +27,7 @@ pub struct SnapshotReader {
 pub struct Superseded(Arc<AtomicBool>);
 
 impl Superseded {
-    /// Whether it has. [`Applies`] brings the newer snapshot.
+    /// Whether it has. [`Applies`](super::Applies) brings the newer snapshot.
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -96,7 +96,7 @@ impl Raft {
     }
 
     /// The state that a snapshot holds. Reading it blocks. It fails when there is a newer snapshot by now, which
-    /// [`Applies`] brings next; [`SnapshotReader::superseded`] tells that from other failures.
+    /// [`Applies`](super::Applies) brings next; [`SnapshotReader::superseded`] tells that from other failures.
     pub fn read_snapshot(&self, meta: SnapshotMeta) -> SnapshotReader {
         SnapshotReader::new(self.snapshots.snapshots.clone(), meta)
     }

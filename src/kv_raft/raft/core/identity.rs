@@ -74,6 +74,12 @@ pub enum SenderRefusal {
         /// For whom the message is.
         meant: NodeId,
     },
+    /// The sender claims to be the receiver.
+    #[error("this is node {id} itself: another node uses its id")]
+    OwnId {
+        /// The receiver.
+        id: NodeId,
+    },
     /// The message is for an earlier or later life of this node.
     #[error(
         "node {id} does not have the data folder that the message is for (incarnation {meant}): it was wiped or replaced, and \
@@ -128,6 +134,7 @@ impl SenderRefusal {
             Self::ClusterName { .. } => "cluster",
             Self::Protocol { .. } => "protocol",
             Self::Receiver { .. } => "receiver",
+            Self::OwnId { .. } => "own_id",
             Self::OtherIncarnation { .. } => "incarnation",
             Self::NoIncarnation { .. } => "no_incarnation",
             Self::OtherCluster { .. } => "cluster_id",
@@ -143,6 +150,7 @@ impl SenderRefusal {
             Self::ClusterName { .. }
             | Self::Protocol { .. }
             | Self::Receiver { .. }
+            | Self::OwnId { .. }
             | Self::OtherIncarnation { .. }
             | Self::NoIncarnation { .. }
             | Self::OtherCluster { .. } => false,
@@ -186,7 +194,10 @@ impl Receiver<'_> {
         if sender.protocol != self.protocol {
             return Some(SenderRefusal::Protocol { own: self.protocol, theirs: sender.protocol });
         }
-        (sender.to != self.id).then_some(SenderRefusal::Receiver { own: self.id, meant: sender.to })
+        if sender.to != self.id {
+            return Some(SenderRefusal::Receiver { own: self.id, meant: sender.to });
+        }
+        (sender.from == self.id).then_some(SenderRefusal::OwnId { id: self.id })
     }
 
     fn wrong_incarnation(&self, sender: &Sender) -> Option<SenderRefusal> {
@@ -318,6 +329,7 @@ mod tests {
         check(Sender { cluster: "other".to_owned(), ..sender() }, "cluster");
         check(Sender { protocol: 2, ..sender() }, "protocol");
         check(Sender { to: 3, ..sender() }, "receiver");
+        check(Sender { from: 1, from_incarnation: Some(OWN), ..sender() }, "own_id");
         check(Sender { cluster_id: Some(ClusterId(0xd)), ..sender() }, "cluster_id");
         check(Sender { cluster_id: None, ..sender() }, "cluster_id");
     }
