@@ -52,8 +52,9 @@ impl MemberService {
             let is_at_url = url.parse::<ServerUrl>().ok().is_some_and(|url| member.url.parse() == Ok(url));
             is_at_url && member.id != id
         };
-        // The same call has succeeded before, and the answer was lost.
-        if !membership.has(id) && membership.members.iter().any(|member| is_new(&member)) {
+        // The same call has succeeded before, and the answer was lost: the old node has left, or leaves with the joint configuration.
+        let leaves = !membership.voters.contains(&id) && !membership.learners.contains(&id);
+        if leaves && membership.members.iter().any(|member| is_new(&member)) {
             return self.add_here(url, Goal::Vote).await;
         }
         check_member(&membership, id)?;
