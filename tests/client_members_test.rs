@@ -29,6 +29,8 @@ struct Facts {
     leader: NodeId,
     index: u64,
     down: BTreeSet<String>,
+    /// The ids of nodes that are not at the URL of their id.
+    ids: BTreeMap<String, NodeId>,
     /// How many calls each node has passed on.
     passed_on: BTreeMap<String, usize>,
 }
@@ -80,6 +82,9 @@ impl World {
 
 impl At {
     fn id(&self) -> NodeId {
+        if let Some(id) = self.world.change(|facts| facts.ids.get(&self.url).copied()) {
+            return id;
+        }
         self.url.trim_start_matches("http://node-").trim_end_matches(":1").parse().unwrap()
     }
 
@@ -161,6 +166,7 @@ impl Rsm for At {
 impl Members for At {
     async fn list(&self) -> Result<MemberList, MemberErr> {
         self.lives().await?;
+        let node = self.id();
         Ok(self.world.change(|facts| {
             let role = |id| if id == facts.leader { MemberRole::Leader } else { MemberRole::Voter };
             let info = |(id, url): (&NodeId, &String)| MemberInfo {
@@ -175,7 +181,7 @@ impl Members for At {
             MemberList {
                 cluster: "test".to_owned(),
                 cluster_id: Some(CLUSTER),
-                node: self.id(),
+                node,
                 leader: Some(facts.leader),
                 index: facts.index,
                 joint: false,
@@ -239,6 +245,32 @@ async fn a_client_outlives_all_the_nodes_that_it_was_given() {
         world.change(|facts| facts.down.insert(url(round)));
     }
     assert_eq!(world.change(|facts| facts.passed_on.clone()), BTreeMap::new());
+}
+
+/// All nodes that the client knows end while others of the cluster come to the URLs that it was given: it finds those.
+#[tokio::test(start_paused = true)]
+async fn a_client_finds_new_nodes_at_the_urls_that_it_was_given() {
+    let world = World::new([1, 2, 3], 3);
+    let client = world.client([1, 2, 3]);
+    put(&client, 0).await;
+    world.become_cluster_of([4, 5, 6], 5);
+    world.change(|facts| facts.down = [1, 2, 3].map(url).into());
+    world.change(|facts| facts.down.remove(&url(3)));
+    for version in 1..=10 {
+        put(&client, version).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // Nodes 7 and 8 are where 1 and 2 were, and nobody is where 4, 5 and 6 were.
+    world.change(|facts| {
+        facts.members = [(7, url(1)), (8, url(2))].into();
+        facts.ids = [(url(1), 7), (url(2), 8)].into();
+        facts.leader = 8;
+        facts.index += 1;
+        facts.down = (3..=6).map(url).collect();
+    });
+    let began = tokio::time::Instant::now();
+    put(&client, 11).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 /// Nodes may reach each other at URLs that clients cannot reach. Then those that a client reaches pass its calls on.

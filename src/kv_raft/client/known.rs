@@ -158,7 +158,9 @@ impl Known {
         let (current, count) = (nodes.current, nodes.all.len());
         if Arc::ptr_eq(&nodes.all[current], from) {
             let following = || (1..=count).map(|step| (current + step) % count);
-            let usable = following().find(|place| !nodes.all[*place].is_gone());
+            let is_usable = |node: &Node| !node.is_gone() && !self.is_lost(node);
+            // Where none is left, those come into question again that had left the cluster: another node may be in their place.
+            let usable = following().find(|place| is_usable(&nodes.all[*place]));
             nodes.current = usable.or_else(|| following().next()).unwrap_or(current);
             self.has_moved.store(true, Ordering::Relaxed);
         }
@@ -196,6 +198,11 @@ impl Known {
         // Looked at first: a line of the cache that is only read stays where it is.
         if node.silent_since_ms.load(Ordering::Relaxed) > 0 {
             node.silent_since_ms.store(0, Ordering::Relaxed);
+        }
+        // It may be another node at the same URL.
+        if node.is_gone() {
+            node.id.store(0, Ordering::Relaxed);
+            node.is_gone.store(false, Ordering::Relaxed);
         }
     }
 
@@ -315,7 +322,10 @@ impl Known {
                     || (node.is_given && node.id() == Some(member.id) && !self.is_lost(node))
             };
             match nodes.all.iter().find(is_known) {
-                Some(node) => node.id.store(member.id, Ordering::Relaxed),
+                Some(node) => {
+                    node.id.store(member.id, Ordering::Relaxed);
+                    node.is_gone.store(false, Ordering::Relaxed);
+                }
                 None if nodes.all.len() < NODES_MAX => {
                     let node = Node::new(connect(url.as_str()), Some(url), false);
                     node.id.store(member.id, Ordering::Relaxed);
