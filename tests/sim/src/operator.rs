@@ -216,6 +216,11 @@ impl Cluster {
             return Ok(());
         }
         let member = self.member_at(place, Goal::Vote);
+        // Like a real node, the one that is asked looks first whether another node with this id is alive.
+        let known = self.core(asked).and_then(|core| core.membership().member(member.id));
+        if known.is_some_and(|known| known.url != member.url && self.place_of_member(known).is_some()) {
+            return Ok(());
+        }
         self.change(asked, Change::Rejoin(member))
     }
 
