@@ -65,6 +65,10 @@ impl Leadership {
         }
         if self.reads.asked_after.is_some_and(|round| round < confirmed) {
             self.reads.asked_after = None;
+        }
+        // A read that is confirmed may still wait for an entry of this term to be committed. Asking again does not help it, and
+        // where this node alone is the majority, every answer would cause another question to all.
+        if self.reads.waiting.back().is_some_and(|(_, round)| *round >= confirmed) {
             self.ask(node);
         }
     }

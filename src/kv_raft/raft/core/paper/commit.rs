@@ -216,3 +216,27 @@ pub(super) fn reads_share_a_confirmation() {
     let effects = node.matched(2, 0);
     assert_eq!((effects.reads.len(), effects.requests.len()), (8, 0));
 }
+
+/// Dissertation, 6.4: a read that is confirmed and waits for an entry of the leader's term asks nobody again. Where the leader alone
+/// is the majority, each answer would otherwise cause a question to every learner.
+#[test]
+pub(super) fn a_confirmed_read_waits_without_more_questions() {
+    let membership = Membership { learners: vec![2, 3], ..Membership::of([1]) };
+    let payload = Payload::Membership(Box::new(membership));
+    let restored = Restored { entries: vec![Entry { term: 4, payload }], ..restored(4, &[]) };
+    let mut node = Node::with(options(1, 1), restored);
+    node.writes = false;
+    node.time_out();
+    // The vote is written, and the first entry of the term is not.
+    node.step(Input::Durable(node.given));
+    assert_eq!((node.core.role(), node.core.commit_index()), (Role::Leader, 0));
+    assert_eq!(confirmed(&node.step(Input::Read(1))), []);
+    for _ in 0..2 {
+        node.matched(2, 2);
+        node.matched(3, 2);
+    }
+    for from in [2, 3, 2, 3] {
+        assert_eq!(node.matched(from, 2).requests, []);
+    }
+    assert_eq!(confirmed(&node.write()), [ReadOutcome::Ready(2)]);
+}
