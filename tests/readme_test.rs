@@ -7,25 +7,15 @@ mod common;
 mod running;
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::process::Command;
 
 use common::kv_cluster::soon;
-use common::process::{example, guard_group};
+use common::process::{example, free_ports};
+use common::script::{run_script, shell_lines};
 
 /// The port that the commands use by themselves; a cluster has the ones after it too.
 const PORT: u16 = 7101;
-
-/// How long all commands may take together.
-const SCRIPT_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// The lines of all blocks of shell commands.
-fn shell_lines(readme: &str) -> Vec<&str> {
-    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split_once("\n```").unwrap().0);
-    blocks.flat_map(str::lines).collect()
-}
 
 /// The script to run: without what builds and tests the workspace, on other ports, and with short measurements.
 fn script(readme: &str, port: u16) -> String {
@@ -52,9 +42,8 @@ fn script(readme: &str, port: u16) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_readme_work_in_order() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = Path::new(env!("CARGO_BIN_EXE_traitwire"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let port = running::free_ports(3);
+    let port = free_ports(3);
     let script = script(&readme, port);
     for command in
         ["demo", "serve", "kv get", "lock", "schema diff", "schema check", "cluster", "status", "bench kv"]
@@ -63,28 +52,7 @@ async fn the_commands_of_the_readme_work_in_order() {
     }
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(root.join("rpc-schema"), folder.path().join("rpc-schema")).unwrap();
-    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let bash = Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .env("TRAITWIRE_ENDPOINTS", format!("http://127.0.0.1:{port}"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let _guard = guard_group(bash.id().unwrap());
-    let group = format!("-{}", bash.id().unwrap());
-    let Ok(output) = tokio::time::timeout(SCRIPT_TIMEOUT, bash.wait_with_output()).await else {
-        let _ended = Command::new("kill").args(["-KILL", "--", &group]).status().await;
-        panic!("the script did not end within {SCRIPT_TIMEOUT:?}: {script}");
-    };
-    let output = output.unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{script}\n---\n{out}\n---\n{err}");
+    let (out, err) = run_script(&script, folder.path(), port).await;
     for part in ["all of it held", r#""value":"1""#, "[+]leader ok", "token 1", "openrpc", "leader"] {
         assert!(out.contains(part), "{part} is not in\n{out}\n---\n{err}");
     }

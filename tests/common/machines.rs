@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use traitwire::RpcClient;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 use traitwire_kv::services::rsm::{NodeRole, Rsm, RsmStub, StatusReply};
 
-use super::process::ServerProcess;
+use super::process::{ServerProcess, free_ports};
 use super::wait::{promised, until, within};
 
 /// How long anything may take before a test fails instead of hanging.
@@ -264,17 +263,5 @@ impl Machines {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
         let response = client.get(format!("{}/readyz?verbose", self.url(id))).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
-    }
-}
-
-/// The first of some ports that are free, below those that the system hands out by itself.
-pub(crate) fn free_ports(count: u16) -> u16 {
-    loop {
-        let first = fastrand::u16(20_000..32_000);
-        let held: Vec<_> =
-            (first..first + count).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
-        if held.iter().all(Result::is_ok) {
-            return first;
-        }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod machines;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod script;
 pub(crate) mod shaper;
 pub(crate) mod wait;
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -268,4 +269,16 @@ fn keep(stream: impl AsyncRead + Unpin + Send + 'static, output: &Output) -> Joi
             output.push_back(line);
         }
     })
+}
+
+/// The first of some ports that are free, below those that the system hands out by itself.
+pub(crate) fn free_ports(count: u16) -> u16 {
+    loop {
+        let first = fastrand::u16(20_000..32_000);
+        let held: Vec<_> =
+            (first..first + count).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
+        if held.iter().all(Result::is_ok) {
+            return first;
+        }
+    }
 }

@@ -8,8 +8,9 @@ use tokio::process::Command;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 use traitwire_kv::kv_single::client::SingleKvClient;
 
+use crate::common::process::free_ports;
 use crate::common::wait::until;
-use crate::running::{PATIENCE, Running, free_ports};
+use crate::running::{PATIENCE, Running};
 
 async fn get(url: &str, path: &str) -> (u16, String) {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();

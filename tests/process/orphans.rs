@@ -4,7 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use tokio::process::Command;
 
-use crate::running::{Running, children, free_ports, gone};
+use crate::common::process::free_ports;
+use crate::running::{Running, children, gone};
 
 /// The signals, and the exit codes of `demo` and `bench`, which do not end by themselves then.
 const SIGNALS: [(&str, Option<i32>); 5] =

@@ -1,7 +1,6 @@
 //! A process whose output is read line by line.
 
 use std::ffi::OsStr;
-use std::net::TcpListener;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -104,16 +103,4 @@ pub(crate) async fn gone(pid: u32) {
 pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// The first of some ports that are free, below those that the system hands out by itself.
-pub(crate) fn free_ports(count: u16) -> u16 {
-    loop {
-        let first = fastrand::u16(20_000..32_000);
-        let held: Vec<_> =
-            (first..first + count).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
-        if held.iter().all(Result::is_ok) {
-            return first;
-        }
-    }
 }

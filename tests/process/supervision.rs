@@ -4,9 +4,10 @@ use tokio::process::Command;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 
 use crate::common::kv_cluster::soon;
+use crate::common::process::free_ports;
 use crate::common::process::signal;
 use crate::common::wait::until;
-use crate::running::{PATIENCE, Running, children, free_ports, gone, state};
+use crate::running::{PATIENCE, Running, children, gone, state};
 
 async fn serve(data: &std::path::Path) -> Running {
     let data = data.to_str().unwrap();
