@@ -145,6 +145,8 @@ impl<M: StateMachine> Applier<M> {
                     if saved.is_err_and(|error| error.is_panic()) {
                         return Err(RsmError::Panicked);
                     }
+                    // Meanwhile the log may have grown by enough for another one, and perhaps nothing more is written to it.
+                    self.snapshot_if_due();
                 }
             }
         }
@@ -183,11 +185,12 @@ impl<M: StateMachine> Applier<M> {
             self.comparison.add_own(digest);
         }
         self.log_bytes += entries.iter().map(entry_bytes).sum::<usize>();
-        self.snapshot_if_due(applied);
+        self.snapshot_if_due();
         Ok(())
     }
 
-    fn snapshot_if_due(&mut self, applied: Index) {
+    /// Begins a snapshot of the state if enough was applied since the last one and none is being saved.
+    fn snapshot_if_due(&mut self) {
         let is_saving = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
         let last = self.snapshot_bytes.load(Ordering::Relaxed);
         let due = due_after(self.options.snapshot_log_bytes, last, self.lot);
@@ -197,9 +200,9 @@ impl<M: StateMachine> Applier<M> {
         }
         (self.log_bytes, self.lot) = (0, fastrand::f64());
         // The state is frozen here, and read while commands go on.
-        let (state, digest) = {
+        let (applied, state, digest) = {
             let replica = locked(&self.replica);
-            (replica.snapshot(), replica.digest)
+            (replica.applied, replica.snapshot(), replica.digest)
         };
         let state = Counted::new(state, &self.snapshot_bytes);
         let is_asked = self.leads_in.is_some() && !self.raft.is_alone();
