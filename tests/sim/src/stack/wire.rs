@@ -174,9 +174,17 @@ impl Net {
 }
 
 /// Whether a call is one that its receiver tells from its copies. HTTP repeats nothing by itself, and whoever calls the plain
-/// service has no means against what does.
+/// service, or submits a command without a ticket, as a node does for such a caller, has no means against what does.
 fn is_fit_to_repeat(call: &Call) -> bool {
-    call.method.starts_with("rsm.") || call.method.starts_with("raft.")
+    let has_ticket = || {
+        let arguments: Result<serde_json::Value, _> = serde_json::from_slice(&call.arguments);
+        arguments.is_ok_and(|arguments| arguments.get("ticket").is_some_and(|ticket| !ticket.is_null()))
+    };
+    match call.method.strip_prefix("rsm.") {
+        Some("submit") => has_ticket(),
+        Some(_) => true,
+        None => call.method.starts_with("raft."),
+    }
 }
 
 async fn wait(us: u64) {
