@@ -16,7 +16,23 @@ pub mod index {
     include!(concat!(env!("OUT_DIR"), "/service_index.rs"));
 }
 
-/// The code in the README, which must compile and run.
+/// The programs in the README and in the guide, which must compile and run as printed.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-mod readme {}
+mod guide {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/services.md")]
+    mod services {}
+    #[doc = include_str!("../docs/clients.md")]
+    mod clients {}
+    #[doc = include_str!("../docs/layers.md")]
+    mod layers {}
+    #[doc = include_str!("../docs/documents.md")]
+    mod documents {}
+    #[doc = include_str!("../docs/compatibility.md")]
+    mod compatibility {}
+    #[doc = include_str!("../docs/store.md")]
+    mod store {}
+    #[doc = include_str!("../docs/raft.md")]
+    mod raft {}
+}

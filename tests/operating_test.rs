@@ -169,7 +169,11 @@ async fn a_cluster_moves() {
 fn no_page_is_forgotten() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating");
     let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
-    let tests = [include_str!("operating_test.rs"), include_str!("restore_page_test.rs")];
+    let tests = [
+        include_str!("operating_test.rs"),
+        include_str!("restore_page_test.rs"),
+        include_str!("guide_test.rs"),
+    ];
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name != "README.md" {

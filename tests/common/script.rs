@@ -17,6 +17,34 @@ pub(crate) fn shell_lines(document: &str) -> Vec<&str> {
     blocks.flat_map(str::lines).collect()
 }
 
+/// The port that the commands of a document use; a cluster has the two after it too.
+const PORT: u16 = 7101;
+
+/// The shell commands of a document as a script: without those that build and test the workspace, on the three ports from
+/// `port`, and with short measurements.
+pub(crate) fn local_script(document: &str, port: u16) -> String {
+    let mut script = String::from("set -eux -o pipefail; trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
+    for line in shell_lines(document) {
+        if line.starts_with("cargo ") || line.starts_with("export PATH=") {
+            continue;
+        }
+        let mut line = line.to_owned();
+        for offset in (0..3).rev() {
+            line = line.replace(&(PORT + offset).to_string(), &(port + offset).to_string());
+        }
+        line = line.replace("traitwire serve", &format!("traitwire serve --listen 127.0.0.1:{port}"));
+        line = line.replace("traitwire cluster", &format!("traitwire cluster --port {port}"));
+        line = line.replace("traitwire bench kv", "traitwire bench kv --rounds 1 --seconds 1");
+        // A loaded machine may take longer to start a node than a reader's does.
+        line = line.replace("curl --retry 9", "curl --retry 60 --retry-delay 1");
+        if line.starts_with("curl ") {
+            line = line.replacen("curl", "curl --fail --silent --show-error --max-time 20", 1);
+        }
+        script.push_str(&format!("{line}\n"));
+    }
+    script
+}
+
 /// Runs a script in a folder, with `traitwire` in its path and the endpoint at `port` in its environment. Returns what it has
 /// printed on standard output and on standard error.
 ///
