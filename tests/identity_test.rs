@@ -7,6 +7,8 @@ mod common;
 
 #[path = "identity/arguments.rs"]
 mod arguments;
+#[path = "identity/copies.rs"]
+mod copies;
 #[path = "identity/earlier.rs"]
 mod earlier;
 #[path = "identity/founding.rs"]

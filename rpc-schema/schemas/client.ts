@@ -1,4 +1,4 @@
-// The services Backup, Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint 5cb28d10c112b4855ecc0d462677349c.
+// The services Backup, Kv, Members, Raft, Rsm as TypeScript, for ES2020 or later. Fingerprint f5d7eee26d1878826549d9f339db5bba.
 //
 // Made by `traitwire schema export`; changes are lost when it is made again.
 
@@ -526,6 +526,11 @@ export interface IdentifyReply {
   bootstrap: boolean;
   /** Whether it was started to join a cluster that exists, and waits to be added. */
   joins: boolean;
+  /**
+   * Names this run of the node; absent from a node of an earlier version. Two runs with the same incarnation use copies of one data
+   * folder.
+   */
+  run?: RunId | null;
 }
 
 /** 128 random bits, as 32 hexadecimal digits. */
@@ -969,6 +974,9 @@ export type RsmReadIndexArgs = Record<string, never>;
 
 /** The arguments of `rsm.status`. */
 export type RsmStatusArgs = Record<string, never>;
+
+/** 128 random bits, as 32 hexadecimal digits. */
+export type RunId = string;
 
 /** Who sends a message, and to whom. */
 export interface Sender {

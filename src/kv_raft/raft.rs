@@ -115,6 +115,8 @@ pub struct Raft {
     inbox: Inbox,
     status: watch::Receiver<Status>,
     ended: watch::Receiver<Option<Result<(), Ended>>>,
+    /// Why the node stops, if it was not asked to.
+    end_reason: Arc<OnceLock<Ended>>,
     snapshots: SnapshotAccess,
     snapshot_check: Arc<OwnedCheck>,
     digests: Arc<Digests>,
@@ -180,8 +182,11 @@ impl Raft {
         })?;
         let disk_watch = driver.disk_watch();
         let (ended_in, ended) = watch::channel(None);
+        let end_reason = Arc::new(OnceLock::new());
+        let reason = end_reason.clone();
         tokio::spawn(async move {
             let result = driver.run().await.map_err(Ended::Disk);
+            let result = result.and_then(|()| reason.get().cloned().map_or(Ok(()), Err));
             if let Err(error) = &result {
                 tracing::error!("the node has ended: {error}");
             }
@@ -202,6 +207,7 @@ impl Raft {
             inbox,
             status,
             ended,
+            end_reason,
             snapshots,
             snapshot_check,
             digests,

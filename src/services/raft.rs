@@ -19,7 +19,7 @@ use traitwire::RpcResult;
 
 pub use identify::IdentifyReply;
 pub use membership::{Goal, Member, Membership};
-pub use random_id::{ClusterId, Incarnation};
+pub use random_id::{ClusterId, Incarnation, RunId};
 
 /// A period with at most one leader; 0 is before the first election.
 pub type Term = u64;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
@@ -31,6 +31,18 @@ pub(crate) struct Machines {
     folder: TempDir,
     pub(crate) running: BTreeMap<u64, ServerProcess>,
     acknowledged: BTreeMap<String, String>,
+}
+
+/// Copies the files of a data folder to another one, which is made anew.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    if to.exists() {
+        std::fs::remove_dir_all(to).unwrap();
+    }
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }
 
 impl Machines {
@@ -127,6 +139,27 @@ impl Machines {
         for id in self.running.keys().copied().collect::<Vec<_>>() {
             self.kill(id).await;
         }
+    }
+
+    /// A new machine whose data folder is a copy of that of this one, whose node does not run.
+    pub(crate) fn copy(&mut self, id: u64) -> u64 {
+        let copy = 1 + self.ports.keys().max().expect("there are machines");
+        self.ports.insert(copy, free_ports(1));
+        copy_folder(&self.data(id), &self.data(copy));
+        copy
+    }
+
+    /// Gives a machine another address. Its node does not run.
+    pub(crate) fn move_elsewhere(&mut self, id: u64) {
+        assert!(!self.running.contains_key(&id), "node {id} runs");
+        self.ports.insert(id, free_ports(1));
+    }
+
+    /// Waits until the node of a machine has ended by itself, and gives its exit code and what it has logged.
+    pub(crate) async fn ended(&mut self, id: u64) -> (Option<i32>, String) {
+        let mut process = self.running.remove(&id).expect("it runs");
+        let code = process.ended().await;
+        (code, process.lines().join("\n"))
     }
 
     /// Removes what the node of a machine has kept.

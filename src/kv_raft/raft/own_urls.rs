@@ -7,7 +7,7 @@ use crate::services::raft::{Member, Membership, NodeId};
 /// The URLs of a node's command line, each until its id belongs to another node.
 ///
 /// An id whose node was removed may be given to another one, at another place. A URL of the command line that is from before
-/// that must not hide where the new node is.
+/// that must not hide where the new node is. Nor must one that the cluster had too, before the node moved.
 #[derive(Debug, Default)]
 pub(in crate::kv_raft) struct OwnUrls {
     urls: BTreeMap<NodeId, String>,
@@ -24,15 +24,15 @@ impl OwnUrls {
     pub(in crate::kv_raft) fn follow(&mut self, membership: &Membership) {
         let is_first = self.seen.is_empty();
         for member in &membership.members {
-            let is_another = match self.seen.get(&member.id) {
+            let is_outdated = match self.seen.get(&member.id) {
                 Some(seen) => {
-                    seen.incarnation.is_some()
-                        && seen.incarnation != member.incarnation
-                        && seen.url != member.url
+                    let has_left = seen.incarnation != member.incarnation
+                        || self.urls.get(&member.id) == Some(&seen.url);
+                    seen.incarnation.is_some() && seen.url != member.url && has_left
                 }
                 None => !is_first,
             };
-            if is_another {
+            if is_outdated {
                 self.urls.remove(&member.id);
             }
             self.seen.insert(member.id, member.clone());
@@ -80,6 +80,12 @@ mod tests {
             let changed = [one.clone(), two.clone(), again];
             assert_eq!(after(&[founded, &changed]), ["own-1", "own-2", "own-3"]);
         }
+        // Node 3 has moved from where the command line says that it is.
+        let at_own = [member(3, 3, "own-3")];
+        let unknown = [Member { incarnation: None, ..at_own[0].clone() }];
+        let elsewhere = [three.clone()];
+        assert_eq!(after(&[&at_own, &at_own, &elsewhere]), ["c"]);
+        assert_eq!(after(&[&unknown, &elsewhere]), ["own-3"]);
         // Its id belongs to another node, at once or after a while without it.
         let (without, other) = ([one.clone(), two.clone()], [one.clone(), two.clone(), member(3, 9, "d")]);
         assert_eq!(after(&[founded, &other]), ["own-1", "own-2", "d"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::storage::IdentityFile;
-use crate::services::raft::{ClusterId, Incarnation, NodeId};
+use crate::services::raft::{ClusterId, Incarnation, NodeId, RunId};
 
 /// What a node knows of itself before its log says anything: what its folder says, and how it was started.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Profile {
     pub bootstrap: bool,
     /// Whether it was started to join a cluster that exists.
     pub joins: bool,
+    /// Names this run of the node.
+    pub run: Option<RunId>,
 }
 
 impl Profile {

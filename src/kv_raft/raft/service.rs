@@ -306,6 +306,7 @@ impl Raft for RaftService {
             url: profile.peers.get(id).cloned(),
             bootstrap: profile.bootstrap,
             joins: profile.joins,
+            run: profile.run,
         })
     }
 }

@@ -10,8 +10,8 @@ use traitwire::{Code, PEER, Retry, RpcClient};
 
 use super::founding::Answer;
 use crate::kv_raft::raft::reason;
-use crate::services::member::MembersStub;
-use crate::services::raft::{IdentifyReply, NodeId, Raft as _, RaftStub};
+use crate::services::member::{Members as _, MembersStub};
+use crate::services::raft::{IdentifyReply, Incarnation, NodeId, Raft as _, RaftStub, RunId};
 
 /// How long a node may take to say which one it is: longer each time while nothing changes, since a lost answer should not cost much,
 /// and a link may be slow.
@@ -72,6 +72,29 @@ impl Asker {
             }
         }
         answers
+    }
+
+    /// Whether another run than this one answers at a URL with the same incarnation: it uses a copy of the data folder.
+    pub(super) async fn is_copy(&mut self, url: &str, own: (Incarnation, RunId)) -> bool {
+        match timeout(IDENTIFY_TIME_MAX, self.raft(url).identify()).await {
+            Ok(Ok(reply)) => {
+                reply.incarnation == Some(own.0) && reply.run.is_some_and(|theirs| theirs != own.1)
+            }
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// Where the members at these URLs say that a node is, other than at `known`.
+    pub(super) async fn elsewhere(&mut self, node: NodeId, known: &str, urls: Vec<String>) -> Vec<String> {
+        let mut found = Vec::new();
+        for url in urls {
+            let Ok(Ok(list)) = timeout(IDENTIFY_TIME_MAX, self.members(&url).list()).await else { continue };
+            let urls = list.members.into_iter().filter(|it| it.id == node).filter_map(|it| it.url);
+            found.extend(urls.filter(|url| url != known));
+        }
+        found.sort();
+        found.dedup();
+        found
     }
 
     fn stubs(&mut self, url: &str) -> &(RaftStub, MembersStub) {

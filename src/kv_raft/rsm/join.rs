@@ -1,5 +1,5 @@
 //! The task that makes a node a member and keeps it one: it founds a cluster, asks to be taken back after the folder was wiped, and
-//! tells the cluster when the node has moved. What an empty node does is decided in `founding.rs`.
+//! tells the cluster when the node has moved. It also ends a node whose folder was copied. What an empty node does is decided in `founding.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::founding::{Answer, Decision, Own, decide};
 use super::open::NodeConfig;
 use crate::kv_raft::raft::core::{Change, Role};
 use crate::kv_raft::raft::storage::{IdentityFile, NodeIdentity, Standing};
-use crate::kv_raft::raft::{KnownMembership, PROTOCOL, ProblemKind, Raft};
+use crate::kv_raft::raft::{Ended, KnownMembership, PROTOCOL, ProblemKind, Raft};
 use crate::services::member::{MemberErr, Members as _};
 use crate::services::raft::{ClusterId, Goal, Member, Membership, NodeId};
 
@@ -39,10 +39,14 @@ pub(super) struct Keeper {
     peers: BTreeMap<NodeId, String>,
     /// The URL of this node, if it is known.
     url: Option<String>,
+    /// The URL of the address that this process listens on, if that says where it is.
+    listens_at: Option<String>,
     bootstrap: bool,
     asker: Asker,
     pause: Duration,
     was_member: bool,
+    /// Whether this run has looked for another one with a copy of the folder.
+    has_looked: bool,
 }
 
 impl Keeper {
@@ -55,10 +59,12 @@ impl Keeper {
             cluster: config.cluster.clone(),
             peers: config.peers.clone(),
             url: config.peers.get(&config.id).or(config.url.as_ref()).cloned(),
+            listens_at: config.url.clone(),
             bootstrap: config.bootstrap,
             asker: Asker::new(config.id),
             pause: PAUSE_MIN,
             was_member: false,
+            has_looked: false,
         }
     }
 
@@ -201,21 +207,56 @@ impl Keeper {
             return self.tend_stranger(known).await;
         }
         self.was_member = true;
+        let stored = own.map(|own| own.url.clone()).unwrap_or_default();
+        let moved = self.url.clone().filter(|url| *url != stored && self.announces(known));
+        if self.meets_copy(known, &stored, moved.is_some()).await {
+            return false;
+        }
         self.raft.problems().resolve(ProblemKind::Waiting);
         self.remember(known).await;
         if known.membership.cluster_id.is_none() {
             return self.give_id(known).await;
         }
-        let stored = own.map(|own| own.url.clone()).unwrap_or_default();
-        let moved = self.url.clone().filter(|url| *url != stored && self.announces(known));
         match moved {
-            Some(url) if self.raft.status().leader.is_some() => {
+            Some(url) => {
                 self.announce(known, url).await;
                 false
             }
-            Some(_) => false,
             None => true,
         }
+    }
+
+    /// Ends this node if another process answers as this one, with a copy of its folder, where the cluster reaches it. The cluster
+    /// would take both for one node, which would vote twice, and acknowledge what only the other one has.
+    async fn meets_copy(&mut self, known: &KnownMembership, stored: &str, has_moved: bool) -> bool {
+        let Some(run) = self.raft.profile().run else { return false };
+        let status = self.raft.status();
+        let looks_again = std::mem::replace(&mut self.has_looked, true);
+        // The messages of a leader are for the process that the cluster reaches.
+        let is_reached = status.leader.is_some() && status.role != Role::Leader;
+        if is_reached && looks_again && !has_moved {
+            return false;
+        }
+        let mut urls = Vec::new();
+        if status.leader.is_none() && looks_again {
+            // The cluster may have been told that this node has moved.
+            urls = self.asker.elsewhere(self.id, stored, self.urls_of_others(known)).await;
+        }
+        if !stored.is_empty() && self.listens_at.as_deref() != Some(stored) {
+            urls.push(stored.to_owned());
+        }
+        for url in urls {
+            if self.asker.is_copy(&url, (self.identity.ids().0, run)).await {
+                self.raft.end(Ended::Copied { url: Excerpt(&url).to_string() }).await;
+                return true;
+            }
+        }
+        false
+    }
+
+    fn urls_of_others(&self, known: &KnownMembership) -> Vec<String> {
+        let others = known.membership.members.iter().filter(|member| member.id != self.id);
+        others.map(|it| self.peers.get(&it.id).unwrap_or(&it.url).clone()).collect()
     }
 
     /// Whether the URL that this node knows of itself is the one to use: one of the command line, or one that it alone needs.
@@ -242,9 +283,7 @@ impl Keeper {
             self.wait("this node is not a member yet: it catches up with its cluster".to_owned());
             return false;
         }
-        let others = known.membership.members.iter().filter(|member| member.id != self.id);
-        let urls = others.map(|it| self.peers.get(&it.id).unwrap_or(&it.url).clone()).collect();
-        self.rejoin(cluster_id, urls).await;
+        self.rejoin(cluster_id, self.urls_of_others(known)).await;
         false
     }
 
@@ -277,14 +316,24 @@ impl Keeper {
             }
             return;
         }
-        let leader = self.raft.status().leader;
-        let at = leader.and_then(|leader| {
-            self.peers.get(&leader).or(known.membership.member(leader).map(|it| &it.url)).cloned()
-        });
-        let Some(at) = at else { return };
-        let stub = self.asker.members(&at);
-        if let Ok(Err(error)) = timeout(REJOIN_TIME, stub.rejoin(member)).await {
-            tracing::debug!(id = self.id, %error, "the cluster does not know the new URL of this node yet");
+        // The leader may reach this node only once it knows the new URL.
+        let mut status = self.raft.watch();
+        let leader = timeout(NO_LEADER_AFTER, status.wait_for(|status| status.leader.is_some())).await;
+        let leader = leader.ok().and_then(|status| status.ok()?.leader);
+        let url_of = |leader| self.peers.get(&leader).or(known.membership.member(leader).map(|it| &it.url));
+        let at = match leader {
+            Some(leader) => url_of(leader).cloned().into_iter().collect(),
+            None => self.urls_of_others(known),
+        };
+        for at in at {
+            let stub = self.asker.members(&at);
+            match timeout(REJOIN_TIME, stub.rejoin(member.clone())).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => {
+                    tracing::debug!(id = self.id, at, %error, "the cluster does not know the new URL of this node yet");
+                }
+                Err(_) => {}
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::kv_raft::raft::core::{Options, Restored};
 use crate::kv_raft::raft::storage::wal::{Wal, WalOptions};
 use crate::kv_raft::raft::storage::{Identity, RealDisk, Standing, StorageError};
 use crate::kv_raft::raft::{Profile, Raft, RpcTransport};
-use crate::services::raft::{ClusterId, Membership, NodeId};
+use crate::services::raft::{ClusterId, Membership, NodeId, RunId};
 use crate::url::{InvalidUrl, ServerUrl};
 
 /// The bytes of entries that stay in the log after a snapshot, at most, in multiples of what makes a snapshot of a small state due.
@@ -227,6 +227,7 @@ impl<M: StateMachine> Rsm<M> {
             peers: urls.clone(),
             bootstrap: config.bootstrap,
             joins,
+            run: Some(RunId::random()),
         };
         let transport =
             Arc::new(RpcTransport::new(cluster, *id, &urls).with_profile(Arc::new(profile.clone())));

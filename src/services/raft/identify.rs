@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterId, Incarnation, NodeId};
+use super::{ClusterId, Incarnation, NodeId, RunId};
 
 /// What a node is, as its folder and its command line say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,4 +28,8 @@ pub struct IdentifyReply {
     pub bootstrap: bool,
     /// Whether it was started to join a cluster that exists, and waits to be added.
     pub joins: bool,
+    /// Names this run of the node; absent from a node of an earlier version. Two runs with the same incarnation use copies of one data
+    /// folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
 }

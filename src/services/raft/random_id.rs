@@ -1,4 +1,4 @@
-//! Ids of 128 random bits: of a cluster, and of a node's data folder.
+//! Ids of 128 random bits: of a cluster, of a node's data folder, and of one run of a node.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -83,6 +83,12 @@ random_id! {
     /// Names one life of a node's data folder. Chosen at random when the folder is new, so that a node whose folder was wiped
     /// is not taken for the node it was before.
     Incarnation
+}
+
+random_id! {
+    /// Names one run of a node, from its start to its end. Chosen at random at each start, so that two processes with copies of one
+    /// data folder can be told apart.
+    RunId
 }
 
 /// 128 random bits. `fastrand` has 64 bits of state, which it seeds from a clock: nodes that are started together could draw the

@@ -91,6 +91,7 @@ impl MemberService {
         }
         match known {
             Some(known) if known.incarnation == member.incarnation => {
+                self.check_that_it_runs_once(known, &node).await?;
                 let members = vec![Member { url: member.url, ..known.clone() }];
                 self.change(member.id, Change::Describe { cluster_id: None, members }).await
             }
@@ -123,6 +124,18 @@ impl MemberService {
         match identify(&old).await {
             Ok(node) if node.id == known.id && node.incarnation == known.incarnation => {
                 let reason = format!("it is alive at {old}; start the other node with another `--id`");
+                Err(MemberErr::Exists { id: known.id, reason })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Refuses a new URL to a node that also runs at its old one: one of the two has a copy of the data folder.
+    async fn check_that_it_runs_once(&self, known: &Member, node: &IdentifyReply) -> Result<(), MemberErr> {
+        let Ok(old) = known.url.parse() else { return Ok(()) };
+        match identify(&old).await {
+            Ok(there) if there.incarnation == node.incarnation && there.run != node.run => {
+                let reason = format!("another process runs with a copy of its data folder at {old}");
                 Err(MemberErr::Exists { id: known.id, reason })
             }
             Ok(_) | Err(_) => Ok(()),
