@@ -18,6 +18,8 @@ pub struct KnownMembership {
     pub membership: Membership,
     /// Those that the change before has removed or replaced. They are still sent what they need to learn of that.
     pub leaving: Vec<Member>,
+    /// Whether this node belongs to it, by what is known to be committed as well.
+    pub is_member: bool,
     /// Whether it is known to be committed.
     pub is_committed: bool,
     /// The newest membership that is known to be committed.
@@ -33,6 +35,7 @@ impl KnownMembership {
             index: core.membership_index(),
             membership: core.membership().clone(),
             leaving: core.leaving_members(),
+            is_member: core.is_member(),
             is_committed: committed_index == core.membership_index(),
             cluster_id: committed.cluster_id,
             committed: committed.clone(),

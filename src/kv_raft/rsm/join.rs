@@ -198,21 +198,18 @@ impl Keeper {
 
     /// One look at a node that has a membership. Returns whether there is nothing to do until that changes.
     async fn tend(&mut self, known: &KnownMembership) -> bool {
-        let incarnation = self.identity.ids().0;
-        let own =
-            known.membership.nodes().contains(&self.id).then(|| known.membership.member(self.id)).flatten();
-        let is_static = known.membership.members.is_empty() && known.membership.has(self.id);
-        let is_member = is_static || own.is_some_and(|own| own.incarnation == Some(incarnation));
-        if !is_member {
+        if !known.is_member {
             return self.tend_stranger(known).await;
         }
         self.was_member = true;
-        let stored = own.map(|own| own.url.clone()).unwrap_or_default();
+        let stored = known.membership.member(self.id).map(|own| own.url.clone()).unwrap_or_default();
         let moved = self.url.clone().filter(|url| *url != stored && self.announces(known));
         if self.meets_copy(known, &stored, moved.is_some()).await {
             return false;
         }
         self.raft.problems().resolve(ProblemKind::Waiting);
+        // The cluster has taken it in after saying that it has no such node, or the removal of it was undone.
+        self.raft.problems().resolve(ProblemKind::Expelled);
         self.remember(known).await;
         if known.membership.cluster_id.is_none() {
             return self.give_id(known).await;
@@ -264,7 +261,7 @@ impl Keeper {
         self.peers.contains_key(&self.id) || known.membership.nodes().len() == 1
     }
 
-    /// What a node does whose membership does not name it, or names another incarnation.
+    /// What a node does whose membership does not name it, or names another incarnation, or may be undone.
     async fn tend_stranger(&mut self, known: &KnownMembership) -> bool {
         let cluster_id = known.cluster_id.or(known.membership.cluster_id);
         if self.was_member {

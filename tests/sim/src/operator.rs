@@ -3,7 +3,7 @@
 //! They draw from a random stream of their own. What they never do is leave a cluster without a live majority of folders in some
 //! configuration that may be in force: no cluster survives that.
 
-use traitwire_kv::kv_raft::raft::core::{Change, Input};
+use traitwire_kv::kv_raft::raft::core::{Change, Core, Input};
 use traitwire_kv::services::raft::{Goal, Member, Membership, NodeId};
 
 use crate::cluster::{Cluster, Event};
@@ -203,9 +203,7 @@ impl Cluster {
     pub(crate) fn rejoin(&mut self, place: NodeId) -> Result<(), Violation> {
         let Some(cluster) = self.operators_mut().home(place) else { return Ok(()) };
         self.add(REJOIN_US, Event::Rejoin(place));
-        let body = self.invariants.body(place);
-        let Some(core) = self.core(place) else { return Ok(()) };
-        if core.membership().members.iter().any(|member| body_of(member) == Some(body)) {
+        if self.core(place).is_none_or(Core::is_member) {
             return Ok(());
         }
         let nodes = self.plan.nodes;

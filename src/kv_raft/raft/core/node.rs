@@ -160,6 +160,7 @@ impl Node {
         // Entries after the snapshot are kept only where the log contains its last entry (Raft, 7).
         let contained = self.log.term_at(index) == Some(term);
         let before = self.membership().clone();
+        let was_committed = self.committed_memberships().len() == self.memberships.len();
         let keep_suffix = match () {
             () if self.has(Bug::DropSuffixOnInstall) => false,
             () if self.has(Bug::KeepSuffixOnInstall) => self.log.last_index() > index,
@@ -179,7 +180,8 @@ impl Node {
             self.memberships.clear();
         }
         self.memberships.insert(0, (index, Membership::clone(&snapshot.membership)));
-        if *self.membership() != before {
+        // What a snapshot says is committed.
+        if *self.membership() != before || !was_committed {
             self.note_new_membership();
         }
         self.commit = self.commit.max(index);

@@ -132,6 +132,13 @@ impl Core {
         self.node.is_voter()
     }
 
+    /// Whether this node belongs to the cluster, and not another incarnation of it: the newest membership says so, and so does the
+    /// newest one that is known to be committed. The next leader may not have what is not committed, and then the node has to ask
+    /// again.
+    pub fn is_member(&self) -> bool {
+        self.node.is_named_by(self.membership()) && self.node.is_named_by(self.committed_membership().1)
+    }
+
     /// Whether this node may campaign: as a voter, and one that a committed membership names.
     pub fn may_campaign(&self) -> bool {
         self.node.may_campaign()

@@ -72,7 +72,7 @@ impl Node {
     }
 
     /// Whether a membership names this node, and not one that had its id before or will have it.
-    fn is_named_by(&self, membership: &Membership) -> bool {
+    pub(super) fn is_named_by(&self, membership: &Membership) -> bool {
         let known = membership.member(self.id()).and_then(|member| member.incarnation);
         let is_same = match known {
             Some(known) => self.options.incarnation == Some(known),

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::kv_raft::raft::core::{Admission, Change, ChangeRefusal, Changed, Event, Receiver};
-use crate::services::raft::{ClusterId, Goal, Incarnation, Member, Sender};
+use crate::services::raft::{
+    ClusterId, Goal, Incarnation, InstallSnapshotArgs, Member, Sender, SnapshotBytes, SnapshotMeta,
+};
 
 fn member(id: NodeId) -> Member {
     let (incarnation, url) = (Some(Incarnation(id.into())), format!("http://n{id}"));
@@ -229,6 +231,59 @@ pub(super) fn a_node_campaigns_only_as_the_voter_that_is_named() {
     let mut added = Node::with(options, Restored { entries: log, ..restored(4, &[]) });
     added.time_out();
     assert_eq!(added.core.role(), Role::Follower);
+}
+
+/// A node belongs to its cluster once that is certain: what is not committed may be undone, also what names it anew or removes it.
+#[test]
+fn a_node_is_a_member_once_that_is_committed() {
+    let mut as_another = cluster(&[1, 2, 3]);
+    as_another.members[0].incarnation = Some(Incarnation(11));
+    let learner = Membership { learners: vec![1], members: cluster(&[1, 2, 3]).members, ..cluster(&[2, 3]) };
+    let founded = Options { incarnation: Some(Incarnation(1)), ..options(1, 0) };
+    let is_member = |history: &[&Membership], commit: Index| {
+        let entries = history.iter().map(|it| Entry { term: 4, payload: payload(Membership::clone(it)) });
+        let restored = Restored { entries: entries.collect(), ..restored(4, &[]) };
+        let mut node = Node::with(founded.clone(), restored);
+        let prev_index = history.len() as Index;
+        let args = append(4, (prev_index, 4), &[], commit);
+        node.step(Input::Request { from: 2, token: 1, request: Request::Append(args) });
+        assert_eq!(node.core.commit_index(), commit);
+        node.core.is_member()
+    };
+    let all = &cluster(&[1, 2, 3]);
+    assert!(is_member(&[all], 0), "a founded cluster has nothing before its first membership");
+    assert!(is_member(&[&learner, all], 1), "it was one before");
+    // The folder was wiped, and the new one is not a member for certain.
+    assert!(!is_member(&[&as_another, &learner], 1), "the next leader may not have that entry");
+    assert!(is_member(&[&as_another, &learner], 2));
+    // It was added.
+    assert!(!is_member(&[&cluster(&[2, 3]), &learner], 1));
+    assert!(is_member(&[&cluster(&[2, 3]), &learner], 2));
+    // It was removed, or its folder was replaced.
+    assert!(!is_member(&[all, &cluster(&[2, 3])], 1) && !is_member(&[all, &cluster(&[2, 3])], 2));
+    assert!(!is_member(&[all, &as_another], 2));
+    // Members of a cluster of an earlier version have their ids alone.
+    let static_member = Options { membership: Membership::of([1, 2, 3]), ..founded.clone() };
+    assert!(Node::with(static_member, Restored::default()).core.is_member());
+    assert!(!Node::with(founded.clone(), Restored::default()).core.is_member(), "nothing names a new node");
+}
+
+/// A snapshot may say of the newest membership that it is committed, and nothing else that is new.
+#[test]
+fn a_snapshot_commits_a_membership() {
+    let membership =
+        Membership { learners: vec![1], members: cluster(&[1, 2, 3]).members, ..cluster(&[2, 3]) };
+    let log = vec![Entry { term: 4, payload: payload(membership.clone()) }];
+    let options =
+        Options { incarnation: Some(Incarnation(1)), membership: cluster(&[2, 3]), ..options(1, 3) };
+    let mut node = Node::with(options, Restored { entries: log, ..restored(4, &[]) });
+    assert!(!node.core.is_member());
+    let snapshot = SnapshotMeta { last_index: 1, last_term: 4, membership: Box::new(membership) };
+    let data = SnapshotBytes(b"all".as_slice().into());
+    let args = InstallSnapshotArgs { term: 4, round: 1, snapshot, offset: 0, data, last: true };
+    let effects = node.step(Input::Request { from: 2, token: 1, request: Request::Snapshot(args) });
+    assert!(effects.events.contains(&Event::Membership), "{:?}", effects.events);
+    assert!(node.core.is_member());
 }
 
 /// 7: a snapshot names the membership after its last entry, also a joint one, and a restart finds it there.

@@ -177,8 +177,9 @@ pub(super) fn standing(core: &Core, identity: &Identity) -> String {
     let mut words = Vec::new();
     if !core.membership().has(core.id()) {
         words.push("no member");
-    } else if !core.is_voter() {
-        words.push("learner");
+    } else {
+        words.extend((!core.is_voter()).then_some("learner"));
+        words.extend((!core.is_member()).then_some("has to rejoin"));
     }
     if identity.is_expelled {
         words.push("expelled");
