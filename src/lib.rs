@@ -1,4 +1,36 @@
-//! A versioned key-value store and a distributed lock.
+//! A versioned key-value store and a lock, replicated by Raft, and the Raft that replicates them.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use traitwire::{KVError, KvClient, RpcClient};
+//! use traitwire_kv::kv_single::{client::SingleKvClient, server::SingleKvServer};
+//! use traitwire_kv::lock::Lock;
+//! use traitwire_kv::services::kv::KvServer;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), KVError> {
+//! // A server in this process. `ClusterKvClient::new(urls, id)` is the client of a cluster, with the same methods.
+//! let kv = SingleKvClient::new(RpcClient::in_process(KvServer::new(SingleKvServer::new())));
+//! kv.put("colour", "blue", 0).await?;
+//! assert_eq!(kv.get("colour").await?, ("blue".to_owned(), 1));
+//! assert_eq!(kv.put("colour", "red", 0).await, Err(KVError::Version));
+//!
+//! let lock = Lock::new(Arc::new(kv), "backup");
+//! let _token = lock.acquire().await;
+//! lock.release().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! - The store: [`kv_raft::client::ClusterKvClient`], and [`services::kv`] for its contract.
+//! - The lock: [`lock::Lock`].
+//! - To replicate a state of your own: [`kv_raft::rsm`], whose [`StateMachine`](kv_raft::rsm::StateMachine) you implement.
+//! - A replicated log alone: [`kv_raft::raft`], which also explains the algorithm.
+//!
+//! The command line, `traitwire`, is in the same package.
 
 pub mod bugs;
 pub mod call;

@@ -33,6 +33,25 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 pub type FencingToken = u64;
 
 /// A lock by name. Clones of the `Arc` around it are one holder; two `Lock`s of one name are rivals.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use traitwire::RpcClient;
+/// use traitwire_kv::kv_single::{client::SingleKvClient, server::SingleKvServer};
+/// use traitwire_kv::lock::{Lock, Released};
+/// use traitwire_kv::services::kv::KvServer;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let kv = SingleKvClient::new(RpcClient::in_process(KvServer::new(SingleKvServer::new())));
+/// let lock = Lock::new(Arc::new(kv), "backup");
+/// let first = lock.acquire().await;
+/// assert_eq!(lock.release().await, Released::Freed);
+/// let second = lock.acquire().await;
+/// assert!(second > first, "a resource can tell a late holder by its token");
+/// # }
+/// ```
 pub struct Lock {
     kv: Arc<dyn KvClient>,
     name: String,

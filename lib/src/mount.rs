@@ -13,6 +13,46 @@ use crate::rpc::Server;
 
 /// Several servers as one: a call goes to the service that has its method, then to the hand-written server mounted at
 /// its prefix, then to the fallback.
+///
+/// ```
+/// use traitwire::{RpcClient, RpcResult, Services, async_trait};
+///
+/// #[traitwire::service(prefix = "clock")]
+/// trait Clock: Send + Sync {
+///     #[rpc(read_only)]
+///     async fn now(&self) -> RpcResult<u64>;
+/// }
+///
+/// #[traitwire::service(prefix = "dice")]
+/// trait Dice: Send + Sync {
+///     async fn roll(&self) -> RpcResult<u8>;
+/// }
+///
+/// struct Fixed;
+///
+/// #[async_trait]
+/// impl Clock for Fixed {
+///     async fn now(&self) -> RpcResult<u64> {
+///         Ok(12)
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl Dice for Fixed {
+///     async fn roll(&self) -> RpcResult<u8> {
+///         Ok(4)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> RpcResult<()> {
+/// let services = Services::new().mount(ClockServer::new(Fixed)).mount(DiceServer::new(Fixed));
+/// let client = RpcClient::in_process(services);
+/// assert_eq!(ClockStub::new(client.clone()).now().await?, 12);
+/// assert_eq!(DiceStub::new(client).roll().await?, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 pub struct Services {
     methods: HashMap<&'static str, (Arc<dyn Server>, &'static MethodDescriptor)>,

@@ -1,8 +1,11 @@
-//! The attribute of traitwire: [`service`], a thin shell over the code generator in `traitwire-schema`.
+//! The attribute [`service`], which turns a trait into an RPC service.
+//!
+//! Use it as `#[traitwire::service]`: the generated code needs the crate `traitwire`, which exports the attribute. The code
+//! generator itself is in `traitwire-schema`.
 
 use proc_macro::TokenStream;
 
-/// Makes a trait the whole contract of a service.
+/// Turns a trait into an RPC service: a server, a client, a mock and a descriptor.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,9 +46,9 @@ use proc_macro::TokenStream;
 /// - the trait itself, in the form of `async_trait`: implementations carry `#[traitwire::async_trait]`;
 /// - `KV_SERVICE`, the static descriptor of the service;
 /// - `KvServer<T>`, a `Server` over any `T: Kv`, made with `KvServer::new` or `KvServer::from_arc`;
-/// - `KvStub`, the client, made with `KvStub::new` or `KvStub::connect`. It implements `Kv`, and has a constant a
+/// - `KvStub`, the client, made with `KvStub::new` or `KvStub::connect`. It implements `Kv`, and has a constant for each
 ///   method, such as `KvStub::GET`, which describes it;
-/// - `KvMock`, where traitwire has its feature `testing`: `KvMock::new().on_get(|args| ..)` implements `Kv` too;
+/// - `KvMock`, if traitwire has its feature `testing`: `KvMock::new().on_get(|args| ..)` implements `Kv` too;
 /// - `KvPutArgs` for a method `put` with no parameters or several, which become the fields of one JSON object. One
 ///   parameter is the message itself.
 ///
@@ -69,18 +72,18 @@ use proc_macro::TokenStream;
 /// |---|---|
 /// | `name = "fetch"` | the name on the wire, below the prefix; without it that of the method |
 /// | `aliases("kv.read", ..)` | further wire names, whole ones: they may stem from before there was a prefix |
-/// | `read_only` | changes nothing, so a client may repeat it by itself |
-/// | `idempotent` | may be repeated too: doing it twice is doing it once |
+/// | `read_only` | changes nothing, so a client may repeat it |
+/// | `idempotent` | has the same effect twice as once, so a client may repeat it |
 /// | `timeout = "2s"` | the deadline of a call that has no other: `ms`, `s` or `m` |
-/// | `retry = 3` | how often a client repeats a call that failed, `read_only` or `idempotent` methods alone |
-/// | `hedge = "20ms"` | when a client sends a second copy of a slow call, `read_only` methods alone |
-/// | `detach`, `detach = false` | whether the handler runs to its end when its caller leaves; as it is, if not `read_only` |
+/// | `retry = 3` | how often a client repeats a call that failed; only for `read_only` and `idempotent` methods |
+/// | `hedge = "20ms"` | after how long a client sends a second copy of a slow call; only for `read_only` methods |
+/// | `detach`, `detach = false` | whether the handler runs to its end when its caller leaves; the default is yes unless `read_only` |
 /// | `deprecated = "use put"` | callers are warned; the language's own `#[deprecated]` does the same |
 ///
 /// # Looking inside
 ///
 /// With the environment variable `TRAITWIRE_EXPAND` set to the name of a trait, or to `1` for all, the compiler prints
-/// the expansion on standard error. Cargo does not compile again because of it: touch the file first.
+/// the expansion on standard error. The variable does not make Cargo compile again: touch the file first.
 #[proc_macro_attribute]
 pub fn service(attribute: TokenStream, item: TokenStream) -> TokenStream {
     traitwire_schema::codegen::expand(attribute.into(), item.into()).into()

@@ -1,5 +1,27 @@
-//! What an RPC service *is*: descriptors of annotated traits, the documents made from them and, behind the feature
-//! `codegen`, the code generator that writes the descriptors.
+//! What an RPC service *is*: descriptors of annotated traits, and the documents made from them.
+//!
+//! `#[traitwire::service]` writes the descriptors, such as `GREETER_SERVICE` for a trait `Greeter`.
+//!
+//! - [`Catalogue`] makes JSON Schema, OpenAPI, OpenRPC, TypeScript, Markdown and HTML from descriptors.
+//! - [`Contract`], [`Lock`] and [`diff`] compare two versions of services and say whom a change breaks.
+//! - [`check()`] says whether a JSON value fits a schema, and [`example()`] makes one that does:
+//!
+//! ```
+//! use serde_json::json;
+//!
+//! let schema = json!({
+//!     "type": "object",
+//!     "properties": { "key": { "type": "string", "minLength": 1 } },
+//!     "required": ["key"],
+//! });
+//! let good = traitwire_schema::example(&schema);
+//! assert_eq!(traitwire_schema::check(&schema, &good), Ok(vec![]));
+//! assert_eq!(traitwire_schema::check(&schema, &json!({})).map(|misfits| misfits.len()), Ok(1));
+//! ```
+//!
+//! # Features
+//!
+//! - `codegen`: the code generator behind the attribute, and the scan for services that build scripts use.
 
 mod arguments;
 mod catalogue;

@@ -1,8 +1,8 @@
 //! A replicated state machine: commands go in at the leader, and every node's state goes through the same ones in the
 //! same order.
 //!
-//! Whoever has a state of his own gives a [`StateMachine`], three methods, and gets an [`Rsm`]: `submit` a command and have
-//! its reply once it cannot be lost any more; `read` the state and see everything that was done before.
+//! Implement [`StateMachine`] for a state of your own, and run it with an [`Rsm`]: `submit` a command and get its reply once
+//! it cannot be lost any more; `read` the state and see everything that was done before.
 //!
 //! - Each entry carries an id of its own, so nobody is told the reply of another one's command, even if the same text
 //!   was submitted twice or an index was handed out twice.
@@ -70,6 +70,31 @@ const ANSWER_PART: u32 = 10;
 ///
 /// Commands and replies are JSON. The same commands in the same order must give the same replies on every node: no clock,
 /// no randomness, no order of a hash map may show.
+///
+/// ```
+/// # use std::io::{self, Read};
+/// # use traitwire_kv::kv_raft::rsm::StateMachine;
+/// /// A sum. A command is a number to add, the reply the new sum.
+/// struct Sum(i64);
+///
+/// impl StateMachine for Sum {
+///     fn apply(&mut self, command: &str) -> String {
+///         self.0 = self.0.saturating_add(command.parse().unwrap_or(0));
+///         self.0.to_string()
+///     }
+///     fn snapshot(&self) -> Box<dyn Read + Send> {
+///         Box::new(io::Cursor::new(self.0.to_string()))
+///     }
+///     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+///         self.0 = serde_json::from_reader(snapshot)?;
+///         Ok(())
+///     }
+/// }
+///
+/// let (mut one, mut other) = (Sum(5), Sum(0));
+/// other.restore(&mut one.snapshot()).expect("a state machine restores its own snapshots");
+/// assert_eq!(other.apply("1"), "6");
+/// ```
 pub trait StateMachine: Send + 'static {
     /// Runs a command and gives its reply.
     fn apply(&mut self, command: &str) -> String;
@@ -107,8 +132,8 @@ pub trait StateMachine: Send + 'static {
 /// The settings of an [`Rsm`].
 #[derive(Clone, Copy, Debug)]
 pub struct RsmOptions {
-    /// After how many bytes of entries a snapshot takes their place: so many, or where the last snapshot is larger as many as that
-    /// has, up to four times so many, and up to a quarter less by lot; 0 for never.
+    /// A snapshot is taken once the log reaches this size. Large states are saved less often, at up to four times the size. Up to
+    /// a quarter is subtracted at random. 0 disables snapshots.
     pub snapshot_log_bytes: usize,
 }
 

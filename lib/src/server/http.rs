@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often it is logged that connections cannot be accepted, or are closed to make room.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves `server` on `listener` until `shutdown` ends, then finishes the calls that are under way.
+/// Serves `server` on `listener` until `shutdown` completes, then finishes the calls in progress.
 pub async fn serve(
     listener: TcpListener,
     server: impl Server + 'static,
@@ -38,8 +38,37 @@ pub async fn serve(
 
 /// A server with its settings: limits and layers.
 ///
-/// A handler runs on the task of its connection, and the calls of a batch take turns on one task: what computes for long belongs
-/// into [`spawn_blocking`](tokio::task::spawn_blocking).
+/// A handler runs on the task of its connection, and the calls of a batch take turns on one task: use
+/// [`spawn_blocking`](tokio::task::spawn_blocking) for long computations.
+///
+/// ```
+/// use traitwire::{HttpServer, Limits, Probe, RpcResult, async_trait};
+///
+/// #[traitwire::service]
+/// trait Clock: Send + Sync {
+///     #[rpc(read_only)]
+///     async fn now(&self) -> RpcResult<u64>;
+/// }
+///
+/// struct Fixed;
+///
+/// #[async_trait]
+/// impl Clock for Fixed {
+///     async fn now(&self) -> RpcResult<u64> {
+///         Ok(12)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let server = HttpServer::new(ClockServer::new(Fixed))
+///     .limits(Limits::default().connections(500))
+///     .health_check(Probe::Ready, "clock", || Ok(()));
+/// // Until Ctrl-C in a program; here it stops at once.
+/// server.serve(listener, async {}).await
+/// # }
+/// ```
 pub struct HttpServer {
     parts: Parts,
 }

@@ -1,7 +1,7 @@
 //! A seeded simulator of whole Raft clusters.
 //!
 //! The algorithm under test is the one that serves, over the write-ahead log that serves; what is simulated is the world:
-//! time, the network, the disks, the clocks and the clients. One seed decides everything, so a run can be had again.
+//! time, the network, the disks, the clocks and the clients. One seed decides everything, so any run can be repeated.
 //!
 //! - [`plan`] says what a run is, and draws it from a seed. [`nemesis`] has the faults, [`network`] the profiles.
 //! - [`cluster`] has the events: what a host does for its core, what a client asks, how a node ends.
