@@ -13,6 +13,10 @@ mod copies;
 mod earlier;
 #[path = "identity/founding.rs"]
 mod founding;
+#[path = "identity/lost.rs"]
+mod lost;
+#[path = "identity/moved.rs"]
+mod moved;
 #[path = "identity/strangers.rs"]
 mod strangers;
 #[path = "identity/wiped.rs"]

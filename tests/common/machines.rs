@@ -214,8 +214,13 @@ impl Machines {
 
     /// Waits until a node that runs leads, and says which.
     pub(crate) async fn leader(&self) -> u64 {
-        until(PATIENCE, "a leader", async || {
-            for id in self.running.keys() {
+        self.leader_of(&self.ids_running()).await
+    }
+
+    /// Waits until one of these nodes leads, and says which.
+    pub(crate) async fn leader_of(&self, ids: &[u64]) -> u64 {
+        until(PATIENCE, format!("a leader among {ids:?}"), async || {
+            for id in ids {
                 if self.status(*id).await.is_some_and(|status| status.role == NodeRole::Leader) {
                     return Some(*id);
                 }

@@ -1,7 +1,14 @@
 //! Clusters with the same name whose nodes were given each other's URLs.
 
-use crate::common::machines::Machines;
+use std::process::Output;
+
+use tokio::process::Command;
+use traitwire::KVError;
+use traitwire_kv::call::CallError;
 use traitwire_kv::services::rsm::StatusReply;
+
+use crate::common::machines::{Machines, PATIENCE};
+use crate::common::wait::within;
 
 /// The list of one cluster, with the URL of a node of the other one.
 fn crossed(own: &Machines, other: &Machines, id: u64) -> String {
@@ -100,4 +107,55 @@ async fn an_old_copy_of_a_folder_does_not_take_part() {
     assert_eq!(machines.readiness(2).await.0, 503);
     machines.write(&[1, 3], "without it").await;
     machines.check(&[1, 3]).await;
+}
+
+async fn traitwire(arguments: &[&str]) {
+    let command = Command::new(env!("CARGO_BIN_EXE_traitwire")).args(arguments).kill_on_drop(true).output();
+    let Output { status, stderr, .. } = within(PATIENCE, "a command to end", command).await.unwrap();
+    assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
+}
+
+/// A node leaves its cluster with a copy of the data, by `debug recover` or from a backup, and runs where the cluster still calls it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_cluster_from_the_data_of_an_old_one_does_not_mix_with_it() {
+    let mut machines = Machines::founded(3).await;
+    machines.write(&[1, 2, 3], "shared").await;
+    let old = machines.settled().await[0].cluster_id.unwrap();
+    let leader = machines.leader().await;
+    let (node, others) = (leader % 3 + 1, [leader, (leader + 1) % 3 + 1]);
+    let backup = machines.data(node).with_extension("backup");
+    let backup = backup.to_str().unwrap();
+    traitwire(&["backup", "--endpoints", &machines.url(leader), "--out", backup]).await;
+    for way in ["recover", "restore"] {
+        machines.kill(node).await;
+        let data = machines.data(node);
+        let data = data.to_str().unwrap();
+        if way == "recover" {
+            traitwire(&["debug", "recover", data, "--force-new-cluster"]).await;
+        } else {
+            machines.wipe(node);
+            traitwire(&["restore", backup, "--data", data, "--id", &node.to_string()]).await;
+        }
+        // With the unit file of before, which lists the nodes of the old cluster.
+        machines.start_with_peers(node, &machines.peers([1, 2, 3]), &[]).await;
+        let name = old.to_string();
+        machines.process(node).logged(&["refused a message", "cluster", &name]).await;
+        machines
+            .problem(leader, &[&format!("node {node}"), &machines.url(node), "belongs to another cluster"])
+            .await;
+        let new = machines.status_when(node, "a leader", |it| it.leader == Some(node)).await;
+        assert_ne!(new.cluster_id, Some(old), "{way}");
+        // Both go on, each for itself. The client of one node stays with its cluster.
+        let [mine, theirs] = [format!("{way}-new"), format!("{way}-old")];
+        machines.client([node]).try_put(&mine, "x", 0, PATIENCE).await.unwrap();
+        machines.client(others).try_put(&theirs, "x", 0, PATIENCE).await.unwrap();
+        let missing =
+            |found: Result<_, CallError>| assert_eq!(found, Err(CallError::Kv(KVError::NoKey)), "{way}");
+        missing(machines.client([node]).try_get(&theirs, PATIENCE).await);
+        missing(machines.client(others).try_get(&mine, PATIENCE).await);
+        machines.check(&[node]).await;
+        machines.check(&others).await;
+        assert_eq!(machines.status(leader).await.unwrap().cluster_id, Some(old));
+        assert_eq!(machines.status(node).await.unwrap().cluster_id, new.cluster_id);
+    }
 }
