@@ -29,6 +29,8 @@ struct Facts {
     leader: NodeId,
     index: u64,
     down: BTreeSet<String>,
+    /// Where it is there, two of three connections break, as this draws.
+    breaks: Option<fastrand::Rng>,
     /// The ids of nodes that are not at the URL of their id.
     ids: BTreeMap<String, NodeId>,
     /// How many calls each node has passed on.
@@ -100,6 +102,11 @@ impl At {
     async fn lives(&self) -> RpcResult<()> {
         if self.world.change(|facts| facts.down.contains(&self.url)) {
             return Err(RpcError::unavailable("refused").not_executed());
+        }
+        let breaks =
+            self.world.change(|facts| facts.breaks.as_mut().is_some_and(|random| random.u8(..3) > 0));
+        if breaks {
+            return Err(RpcError::unavailable("connection closed before message completed"));
         }
         Ok(())
     }
@@ -286,6 +293,21 @@ async fn a_leader_out_of_reach_is_reached_through_others() {
         put(&client, version).await;
     }
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// A connection that breaks shows that there is a node. Calls that go through another node instead pass two bad links.
+#[tokio::test(start_paused = true)]
+async fn a_leader_to_which_most_connections_break_is_still_asked_itself() {
+    // The pauses are drawn from this too.
+    fastrand::seed(7);
+    let world = World::new([1, 2, 3], 3);
+    let client = world.client([1, 2, 3]);
+    put(&client, 0).await;
+    world.change(|facts| facts.breaks = Some(fastrand::Rng::with_seed(7)));
+    for version in 1..400 {
+        put(&client, version).await;
+    }
+    assert_eq!(world.change(|facts| facts.passed_on.clone()), BTreeMap::new());
 }
 
 /// A removed node that has become another cluster, or that is behind, does not lead a client astray.

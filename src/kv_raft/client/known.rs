@@ -24,6 +24,10 @@ const LEARN_TIME: Duration = Duration::from_secs(1);
 const LOST_AFTER: Duration = Duration::from_millis(1_500);
 const LOST_FOR: Duration = Duration::from_secs(10);
 
+/// After how many calls in a row whose connections broke a node counts as silent. A network that loses three of four exchanges
+/// breaks that many once in three hundred times; a node at whose address something else closes connections, always.
+const BROKEN_MAX: u64 = 20;
+
 /// How many nodes a client learns of, at most.
 const NODES_MAX: usize = 64;
 
@@ -75,6 +79,8 @@ pub(super) struct Node {
     passes_on_until_ms: AtomicU64,
     /// Since when it has answered nothing; 0 where it has.
     silent_since_ms: AtomicU64,
+    /// How many calls in a row had a connection that broke.
+    broken: AtomicU64,
 }
 
 impl Node {
@@ -89,6 +95,7 @@ impl Node {
             id: AtomicU64::new(0),
             passes_on_until_ms: AtomicU64::new(0),
             silent_since_ms: AtomicU64::new(0),
+            broken: AtomicU64::new(0),
         })
     }
 
@@ -199,10 +206,20 @@ impl Known {
         if node.silent_since_ms.load(Ordering::Relaxed) > 0 {
             node.silent_since_ms.store(0, Ordering::Relaxed);
         }
+        if node.broken.load(Ordering::Relaxed) > 0 {
+            node.broken.store(0, Ordering::Relaxed);
+        }
         // It may be another node at the same URL.
         if node.is_gone() {
             node.id.store(0, Ordering::Relaxed);
             node.is_gone.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the connection broke under a call. That happens at nodes that can be reached.
+    pub(super) fn note_break(&self, node: &Node) {
+        if node.broken.fetch_add(1, Ordering::Relaxed) + 1 >= BROKEN_MAX {
+            self.note_silence(node);
         }
     }
 

@@ -114,6 +114,9 @@ impl Shared {
         let until = end.map_or(soon, |end| end.min(soon));
         let result = within(Some(until), call).await;
         match &result {
+            Err(ReplyErr::NoAnswer { submitted: true, .. }) if Instant::now() < until => {
+                self.known.note_break(node);
+            }
             Err(ReplyErr::NoAnswer { .. }) => self.known.note_silence(node),
             Ok(_) | Err(_) => {
                 self.known.note_answer(node);
