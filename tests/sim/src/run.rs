@@ -15,6 +15,10 @@ const CHECK_STEPS: u64 = 10_000_000;
 /// How long it takes at most until a configuration is settled: a handful of changes, each of which needs a learner to catch up.
 const SETTLES_US: u64 = 20 * SECOND_US;
 
+/// The longest timer of an election: it is drawn from between two and eight round trips of at most a second. Where the membership
+/// changes, a single node may be the only one that can win, and may have set its timer while its links were slow.
+const TIMER_MAX_US: u64 = 8 * SECOND_US;
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -100,10 +104,11 @@ fn run(cluster: &mut Cluster, busy_us: u64) -> Result<(), Violation> {
 /// When that is not so.
 pub fn settle(cluster: &mut Cluster) -> Result<(), Violation> {
     cluster.calm_down();
+    let timers_us = cluster.longest_timer_us().min(TIMER_MAX_US);
     let clusters = cluster.plan.changes.map_or(1, |changes| changes.clusters());
     for which in 0..clusters {
         if cluster.plan.changes.is_some() {
-            let within_us = 5 * SECOND_US;
+            let within_us = timers_us + 5 * SECOND_US;
             cluster.run_until(within_us, "leader", |cluster| cluster.leader_of_quorum(which).is_some())?;
             cluster.run_until(SETTLES_US, "settled configuration", |cluster| cluster.is_settled(which))?;
         } else {

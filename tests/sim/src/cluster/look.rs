@@ -95,6 +95,12 @@ impl Cluster {
         members.iter().filter_map(|member| self.place_of_member(member)).collect()
     }
 
+    /// How long it is until the last one of the timers ends that the nodes have set so far.
+    pub(crate) fn longest_timer_us(&self) -> u64 {
+        let ends_at = |node: &Node| Some(node.clock.when(node.life.as_ref()?.deadline().0, self.now));
+        self.nodes.iter().filter_map(ends_at).max().map_or(0, |ends_at| ends_at - self.now)
+    }
+
     /// The latest term that a node is in.
     pub fn term(&self) -> Term {
         self.cores().map(Core::term).max().unwrap_or(0)
