@@ -19,6 +19,12 @@ const SETTLES_US: u64 = 20 * SECOND_US;
 /// changes, a single node may be the only one that can win, and may have set its timer while its links were slow.
 const TIMER_MAX_US: u64 = 8 * SECOND_US;
 
+/// How long it takes at most until a node that is behind has more of the log. A piece of a snapshot that was lost before the calm, or
+/// whose answer was, is sent again after four times the half second that it may take on its way, and half a second for the disk.
+const GOES_ON_US: u64 = 3 * SECOND_US;
+/// The same where the membership changes: a call to a node that was not there may hang, and links that lost much count as slow.
+const GOES_ON_AMID_CHANGES_US: u64 = 6 * SECOND_US;
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -133,8 +139,7 @@ fn agrees(cluster: &mut Cluster, which: usize) -> Result<(), Violation> {
         let before = cluster.least_applied(which);
         let goes_on =
             |cluster: &Cluster| cluster.least_applied(which) > before || cluster.cluster_has_converged(which);
-        // A call to a node that was not there may hang, and links that lost much count as slow.
-        let within_us = if cluster.plan.changes.is_some() { 6 * SECOND_US } else { 2 * SECOND_US };
+        let within_us = if cluster.plan.changes.is_some() { GOES_ON_AMID_CHANGES_US } else { GOES_ON_US };
         cluster.run_until(within_us, "progress of the node that is behind", goes_on)?;
     }
     Ok(())
