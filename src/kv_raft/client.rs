@@ -29,9 +29,30 @@ const SHARE: usize = 32;
 
 /// A client of a cluster, or of a single server. It needs to know one node of the cluster, and learns of the others.
 ///
-/// Its puts have a ticket of a session, so that a resend is told from the first try: `Maybe` is said only where the session
-/// has ended before the answer came, or where the client cannot reach the leader, so that another node passes the put on. As for [`SingleKvClient`](crate::kv_single::client::SingleKvClient), the methods of [`KvClient`] go on until there is
-/// an answer, and `try_get` and `try_put` end at a deadline.
+/// A put has a ticket of a session, so that a resent put takes effect once. A put fails with `Maybe` only if the session ended
+/// before the answer came, or if another node passed it on because the client cannot reach the leader.
+///
+/// The methods of [`KvClient`] go on until there is an answer; `try_get` and `try_put` end at a deadline:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use traitwire_kv::kv_raft::client::ClusterKvClient;
+/// # use traitwire_kv::{kv_single::server::SingleKvServer, services::kv::KvServer};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// # let url = format!("http://{}", listener.local_addr()?);
+/// # let server = KvServer::new(SingleKvServer::new());
+/// # tokio::spawn(traitwire::serve(listener, server, std::future::pending()));
+/// let kv = ClusterKvClient::new([url], 1);
+/// let time = Duration::from_secs(5);
+/// kv.try_put("colour", "blue", 0, time).await?;
+/// assert_eq!(kv.try_get("colour", time).await?, ("blue".to_owned(), 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ClusterKvClient {
     shared: Arc<Shared>,
