@@ -3,6 +3,9 @@
 
 mod common;
 
+#[path = "backup/killed.rs"]
+mod killed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +23,7 @@ use traitwire::KvClient;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 
 use common::kv_cluster::{Cluster, soon};
+use common::machines::Machines;
 use common::network::NetworkConfig;
 use common::process::ServerProcess;
 
@@ -193,6 +197,41 @@ async fn backups_under_load_are_one_state_with_everything_acknowledged_before() 
         put_all(node.url(), 0..1).await;
     }
     cluster.finish().await;
+}
+
+/// The file begins again with the state of the other node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_goes_on_with_another_node_when_the_one_that_it_reads_from_dies() {
+    let mut machines = Machines::founded(3).await;
+    let client = machines.client([1, 2, 3]);
+    let value = "v".repeat(1 << 20);
+    for key in 0..12 {
+        soon(client.put(&format!("large {key}"), &value, 0)).await.unwrap();
+    }
+    machines.settled().await;
+    // The first node that does not lead is read from.
+    let read = if machines.leader().await == 1 { 2 } else { 1 };
+    let desk = Desk::new([1, 2, 3].map(|id| machines.url(id)).join(","));
+    let mut backup = desk.command(env!("CARGO_BIN_EXE_traitwire"), &["backup", "--out", "b", "--json"]);
+    let mut child = backup.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let has_begun = || {
+        let files = fs::read_dir(desk.path("")).unwrap().map(|entry| entry.unwrap());
+        files.into_iter().any(|file| file.metadata().is_ok_and(|it| it.len() > 0))
+    };
+    soon(async {
+        while !has_begun() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    machines.kill(read).await;
+    assert!(child.try_wait().unwrap().is_none(), "the backup ended before the node did");
+    let output = soon(child.wait_with_output()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_ne!(report["node"], read, "{report}");
+    assert_eq!(desk.files(), ["b"]);
+    assert_eq!(desk.json(&["debug", "snapshot", "b", "--json"]).await["keys"], 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]

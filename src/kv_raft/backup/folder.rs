@@ -107,7 +107,8 @@ fn check_empty(folder: &Path, entries: fs::ReadDir) -> io::Result<Result<(), Res
     let mut names = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
-        if name != LOST_AND_FOUND {
+        let is_before_mark = name.to_str().is_some_and(Unfinished::is_before_mark);
+        if name != LOST_AND_FOUND && !is_before_mark {
             names.push(name);
         }
     }

@@ -212,6 +212,7 @@ fn is_data(name: &str) -> bool {
         || name == "state.json"
         || name == identity_file::FILE_NAME
         || name == unfinished::FILE_NAME
+        || name == unfinished::TEMPORARY_NAME
         || name == identity_file::TEMPORARY_NAME
         || name.starts_with(".saving-")
         || is("wal-", ".log")

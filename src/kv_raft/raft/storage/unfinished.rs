@@ -6,6 +6,8 @@ use super::{Disk, StorageError};
 
 /// The name of the mark. It is made before anything else in the folder is, and removed at the end.
 pub(super) const FILE_NAME: &str = "unfinished";
+/// What the mark is called until it says what the folder is being made by.
+pub(super) const TEMPORARY_NAME: &str = "unfinished.tmp";
 
 /// What a folder is being made by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,6 @@ impl Unfinished {
         };
         let mut text = [0; 16];
         let read = file.read_at(&mut text, 0).map_err(StorageError::io(disk, FILE_NAME))?;
-        // A crash may have left it empty. A recovery has then changed nothing, and a restore has made nothing.
         let is_recovery = text[..read] == *Self::Recovery.text().as_bytes();
         Ok(Some(if is_recovery { Self::Recovery } else { Self::Restore }))
     }
@@ -42,12 +43,20 @@ impl Unfinished {
         name == FILE_NAME || name == super::disk::LOCK_NAME
     }
 
+    /// Whether a file may be in a folder that nothing has been made of: what a restore has left that has not come to its mark.
+    pub(in crate::kv_raft) fn is_before_mark(name: &str) -> bool {
+        name == TEMPORARY_NAME || name == super::disk::LOCK_NAME
+    }
+
     /// Marks a folder.
     pub(in crate::kv_raft) fn mark(self, disk: &dyn Disk) -> Result<(), StorageError> {
         let write = || {
-            let file = disk.create(FILE_NAME)?;
+            // A mark that a crash leaves empty would not say whether the folder has data.
+            let file = disk.create(TEMPORARY_NAME)?;
             file.write_at(self.text().as_bytes(), 0)?;
             file.sync()?;
+            drop(file);
+            disk.rename(TEMPORARY_NAME, FILE_NAME)?;
             disk.sync_names()
         };
         write().map_err(StorageError::io(disk, FILE_NAME))
