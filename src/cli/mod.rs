@@ -33,9 +33,9 @@ use clap::{Parser, Subcommand};
 use self::arguments::{Endpoints, key, seconds, server_url};
 use self::failure::{Failure, USAGE};
 
-/// A versioned key-value store and lock over JSON and HTTP.
+/// A replicated key-value store and lock over JSON and HTTP
 #[derive(Parser)]
-#[command(name = "traitwire", version, about)]
+#[command(name = "traitwire", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
