@@ -14,6 +14,8 @@ mod folders;
 mod identity;
 #[path = "storage_test/model.rs"]
 mod model;
+#[path = "storage_test/received.rs"]
+mod received;
 #[path = "storage_test/recycled.rs"]
 mod recycled;
 #[path = "storage_test/snapshots.rs"]
