@@ -13,7 +13,7 @@ use crate::stack::{self, StackPlan};
 use crate::violation::Violation;
 
 /// How many seeds a bug is run with, at most.
-pub const SEEDS_MAX: u64 = 2_000;
+pub const SEEDS_MAX: u64 = 3_000;
 
 /// How many seeds a scenario is run with, at most.
 const SCENARIO_SEEDS_MAX: u64 = 50;
