@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use common::process::ServerProcess;
+use common::process::{ServerProcess, free_ports};
 use common::wait::within;
 
 /// The port on the pages, and the folder.
@@ -66,8 +66,7 @@ struct Page {
 
 impl Page {
     fn new() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let port = free_ports(1);
         let folder = tempfile::tempdir().unwrap();
         let (running, environment) = (BTreeMap::new(), Vec::new());
         Self { port, folder, starts: 0, running, environment, out: String::new() }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -18,7 +17,7 @@ use traitwire_kv::services::rsm::{Rsm, RsmStub, StatusReply};
 
 use super::history::{RecordedClient, Recorder};
 use super::network::NetworkConfig;
-use super::process::ServerProcess;
+use super::process::{ServerProcess, free_ports};
 use super::proxy::Proxy;
 use super::wait::{promised, until, within};
 
@@ -98,15 +97,14 @@ impl Cluster {
     pub(crate) async fn start_exposed(nodes: u64, descriptors_max: usize) -> Self {
         let permit = NODES.acquire_many(u32::try_from(nodes).unwrap()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        // All ports are held until all are known, so that no two are the same.
-        let listeners: Vec<_> = (0..nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap()).collect();
-        drop(listeners);
+        let count = u16::try_from(nodes).unwrap();
+        let ports = free_ports(count);
+        let addresses: Vec<_> = (ports..ports + count).map(|port| format!("127.0.0.1:{port}")).collect();
         let peers: Vec<_> = (1..).zip(&addresses).map(|(id, at)| format!("{id}=http://{at}")).collect();
         let mut starting = JoinSet::new();
         for (id, address) in (1_u64..).zip(addresses) {
             let mut arguments: Vec<OsString> = vec!["serve".into(), "--id".into(), id.to_string().into()];
-            arguments.extend(["--listen".into(), address.to_string().into()]);
+            arguments.extend(["--listen".into(), address.into()]);
             arguments.extend(["--peers".into(), peers.join(",").into()]);
             arguments.extend(["--data".into(), folder.path().join(id.to_string()).into()]);
             starting.spawn(ServerProcess::start_limited(descriptors_max, arguments));
