@@ -25,6 +25,5 @@ async fn a_node_that_has_moved_is_followed_by_the_cluster_and_by_clients() {
     machines.kill(other).await;
     machines.leader().await;
     machines.write(&[follower, leader], "after").await;
-    client.try_put("moved", "x", 0, PATIENCE).await.unwrap();
     machines.check(&[follower, leader]).await;
 }
