@@ -17,7 +17,7 @@ use traitwire::KvClient;
 
 use common::kv_cluster::{Cluster, soon};
 use common::network::NetworkConfig;
-use common::process::signal;
+use common::process::{signal, strace_is_required};
 
 /// How many clients put at the same time, and how often each of them.
 const CLIENTS: usize = 16;
@@ -99,8 +99,7 @@ async fn a_majority_has_synced_each_put_before_it_is_acknowledged() {
     let mut tracers = Vec::new();
     for node in cluster.nodes.values() {
         let Some(tracer) = Tracer::attach(node.pid(), &folder).await else {
-            let is_required = std::env::var("TRAITWIRE_STRACE").is_ok_and(|it| it == "required");
-            assert!(!is_required, "strace is not there, or may not trace");
+            assert!(!strace_is_required(), "strace is not there, or may not trace");
             eprintln!("not tried: strace is not there, or may not trace");
             return;
         };

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
 use super::{Desk, fs, put_all, single, soon};
 use crate::common::machines::copy_folder;
+use crate::common::process::strace_is_required;
 
 /// The calls that change a folder.
 const CALLS: [&str; 5] = ["pwrite64", "fdatasync", "fsync", "rename", "unlink"];
@@ -23,8 +25,7 @@ const KEYS: usize = 20;
 async fn can_trace(desk: &Desk) -> bool {
     let traces = soon(desk.command("strace", &["-qq", "-o", "/dev/null", "true"]).output()).await;
     let traces = traces.is_ok_and(|output| output.status.success());
-    let is_required = std::env::var("TRAITWIRE_STRACE").is_ok_and(|it| it == "required");
-    assert!(traces || !is_required, "strace is not there, or may not trace");
+    assert!(traces || !strace_is_required(), "strace is not there, or may not trace");
     if !traces {
         eprintln!("not tried: strace is not there, or may not trace");
     }
@@ -107,38 +108,33 @@ async fn restore_is_killed(desk: &Desk, call: &'static str) {
 }
 
 /// A folder with some keys, and a backup of them.
-async fn desk() -> std::sync::Arc<Desk> {
+async fn desk() -> Arc<Desk> {
     let (mut server, desk) = single().await;
     put_all(&desk.endpoints, 0..KEYS).await;
     desk.json(&["backup", "--out", "b", "--json"]).await;
     server.kill().await;
-    std::sync::Arc::new(desk)
+    Arc::new(desk)
+}
+
+/// Tries a command with each call, on a desk that all tries share; not where programs cannot be killed at a call.
+async fn with_each_call<F>(attempt: impl Fn(Arc<Desk>, &'static str) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let desk = desk().await;
+    if !can_trace(&desk).await {
+        return;
+    }
+    let running: JoinSet<_> = CALLS.into_iter().map(|call| attempt(desk.clone(), call)).collect();
+    running.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recovery_that_is_killed_anywhere_is_run_again() {
-    let desk = desk().await;
-    if !can_trace(&desk).await {
-        return;
-    }
-    let mut running = JoinSet::new();
-    for call in CALLS {
-        let desk = desk.clone();
-        running.spawn(async move { recovery_is_killed(&desk, call).await });
-    }
-    running.join_all().await;
+    with_each_call(|desk, call| async move { recovery_is_killed(&desk, call).await }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_is_killed_anywhere_is_run_again() {
-    let desk = desk().await;
-    if !can_trace(&desk).await {
-        return;
-    }
-    let mut running = JoinSet::new();
-    for call in CALLS {
-        let desk = desk.clone();
-        running.spawn(async move { restore_is_killed(&desk, call).await });
-    }
-    running.join_all().await;
+    with_each_call(|desk, call| async move { restore_is_killed(&desk, call).await }).await;
 }

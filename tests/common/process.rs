@@ -271,6 +271,11 @@ fn keep(stream: impl AsyncRead + Unpin + Send + 'static, output: &Output) -> Joi
     })
 }
 
+/// Whether a test that needs strace must fail where that is not there.
+pub(crate) fn strace_is_required() -> bool {
+    std::env::var("TRAITWIRE_STRACE").is_ok_and(|it| it == "required")
+}
+
 /// The first of some ports that are free, below those that the system hands out by itself.
 pub(crate) fn free_ports(count: u16) -> u16 {
     loop {

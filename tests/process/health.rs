@@ -8,7 +8,7 @@ use tokio::process::Command;
 use traitwire_kv::kv_raft::client::ClusterKvClient;
 use traitwire_kv::kv_single::client::SingleKvClient;
 
-use crate::common::process::free_ports;
+use crate::common::process::{free_ports, strace_is_required};
 use crate::common::wait::until;
 use crate::running::{PATIENCE, Running};
 
@@ -179,10 +179,6 @@ async fn a_hung_disk_fails_the_liveness_check() {
     strace.kill().await.unwrap();
     until(PATIENCE, "the disk works again", async || (get(&url, "/livez").await.0 == 200).then_some(()))
         .await;
-}
-
-fn strace_is_required() -> bool {
-    std::env::var("TRAITWIRE_STRACE").is_ok_and(|it| it == "required")
 }
 
 /// Peers that cannot answer as peers, each for a reason of its own.

@@ -154,12 +154,7 @@ impl Keeper {
 
     /// Asks for this node to be taken back as the member that it was.
     async fn rejoin(&mut self, cluster_id: Option<ClusterId>, urls: Vec<String>) {
-        let member = Member {
-            id: self.id,
-            incarnation: Some(self.identity.ids().0),
-            url: self.url.clone().unwrap_or_default(),
-            goal: Goal::Vote,
-        };
+        let member = self.as_member(self.url.clone().unwrap_or_default(), Goal::Vote);
         let cluster = cluster_id.map_or_else(|| "without an id".to_owned(), |it| it.to_string());
         let mut reasons = Vec::new();
         for url in urls {
@@ -273,15 +268,25 @@ impl Keeper {
             self.raft.problems().report(self.id, ProblemKind::Expelled, text);
             return true;
         }
-        let mut status = self.raft.watch();
-        let hears = async { status.wait_for(|status| status.leader.is_some()).await.is_ok() };
-        if timeout(NO_LEADER_AFTER, hears).await == Ok(true) {
+        if self.hears_leader().await.is_some() {
             // It applies what happened before it was a member.
             self.wait("this node is not a member yet: it catches up with its cluster".to_owned());
             return false;
         }
         self.rejoin(cluster_id, self.urls_of_others(known)).await;
         false
+    }
+
+    /// The leader, if this node hears of one in time.
+    async fn hears_leader(&self) -> Option<NodeId> {
+        let mut status = self.raft.watch();
+        let hears = timeout(NO_LEADER_AFTER, status.wait_for(|status| status.leader.is_some())).await;
+        hears.ok()?.ok()?.leader
+    }
+
+    /// This node as a member of its cluster.
+    fn as_member(&self, url: String, goal: Goal) -> Member {
+        Member { id: self.id, incarnation: Some(self.identity.ids().0), url, goal }
     }
 
     /// Lets the identity file say which cluster the node belongs to, once that is certain.
@@ -300,12 +305,8 @@ impl Keeper {
 
     /// Tells the cluster where this node is now.
     async fn announce(&mut self, known: &KnownMembership, url: String) {
-        let member = Member {
-            id: self.id,
-            incarnation: Some(self.identity.ids().0),
-            url,
-            goal: known.membership.member(self.id).map_or(Goal::Vote, |own| own.goal),
-        };
+        let goal = known.membership.member(self.id).map_or(Goal::Vote, |own| own.goal);
+        let member = self.as_member(url, goal);
         if self.raft.status().role == Role::Leader {
             let describe = Change::Describe { cluster_id: None, members: vec![member] };
             if let Err(error) = self.raft.change(describe).await {
@@ -314,11 +315,8 @@ impl Keeper {
             return;
         }
         // The leader may reach this node only once it knows the new URL.
-        let mut status = self.raft.watch();
-        let leader = timeout(NO_LEADER_AFTER, status.wait_for(|status| status.leader.is_some())).await;
-        let leader = leader.ok().and_then(|status| status.ok()?.leader);
         let url_of = |leader| self.peers.get(&leader).or(known.membership.member(leader).map(|it| &it.url));
-        let at = match leader {
+        let at = match self.hears_leader().await {
             Some(leader) => url_of(leader).cloned().into_iter().collect(),
             None => self.urls_of_others(known),
         };
